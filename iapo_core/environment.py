@@ -1,0 +1,119 @@
+"""Where completions come from: the protocol that every environment keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, Self, runtime_checkable
+
+import numpy as np
+
+from iapo_core.arms import Contexts, FloatArray, Grid, IntArray
+from iapo_core.errors import TaskError
+from iapo_core.task import Strategy
+
+HELDOUT_SHARE = 0.2
+NO_VOTE = -1
+
+
+class Pulls(NamedTuple):
+    """A batch: pull i draws sizes[i] completions of candidates[i] on queries[i]."""
+
+    candidates: IntArray  # (M,)
+    queries: IntArray  # (M,)
+    sizes: IntArray  # (M,)
+
+    @property
+    def n_completions(self) -> int:
+        """What the batch costs, in completions."""
+        return int(self.sizes.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What a batch of pulls returned; row i belongs to pull i, columns beyond its size are padding.
+
+    A failed completion is data: it scores its objectives' minimum, votes for nothing and is counted in `n_failed`.
+
+    Attributes:
+        costs: Cost of each completion in the task's unit, 0 in the padding, shape (M, n).
+        objectives: Scores, shape (M, n, K); None where only votes count.
+        answers: Answer codes, NO_VOTE where there is none, shape (M, n); None where nothing is voted on.
+        gold: Code of the right answer of each pull's query, shape (M,); None where nothing is voted on.
+        n_reused: How many of the completions were already in the store.
+        n_failed: How many carry an error instead of an answer.
+    """
+
+    costs: FloatArray
+    objectives: FloatArray | None = None
+    answers: IntArray | None = None
+    gold: IntArray | None = None
+    n_reused: int = 0
+    n_failed: int = 0
+
+
+class Split(NamedTuple):
+    """Query rows to learn from and query rows kept aside for the final estimate."""
+
+    train: IntArray  # (X_train,)
+    heldout: IntArray  # (X_heldout,)
+
+
+def split_queries(n_queries: int, seed: int) -> Split:
+    """Shuffle the queries and keep 20 % aside (Mahmud et al., AAAI-26, evaluation).
+
+    Raises:
+        TaskError: If there are fewer than two queries.
+    """
+    if n_queries < 2:
+        raise TaskError(f"{n_queries} query cannot be split into training and held-out queries; give at least 2.")
+    order = np.random.default_rng([seed, 0x5B117]).permutation(n_queries)
+    n_heldout = min(max(round(HELDOUT_SHARE * n_queries), 1), n_queries - 1)
+    return Split(train=np.sort(order[n_heldout:]), heldout=np.sort(order[:n_heldout]))
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """A source of completions. `pull` may be called by one run at a time; `for_run` gives each run its own.
+
+    Who fails how: a failed completion is a row of the outcomes; a systemic failure raises an IapoError.
+    """
+
+    name: str
+    is_simulated: bool
+    strategy: Strategy
+    objectives: tuple[str, ...]
+    candidates: tuple[str, ...]
+    n_max: int
+    contexts: Contexts
+    split: Split
+
+    def for_run(self, seed: int) -> Self:
+        """Return this environment at the start of its completions: equal seeds give equal draws."""
+        ...
+
+    def pull(self, pulls: Pulls) -> Outcomes:
+        """Draw the batch; completions of one (candidate, query) are independent and never served twice in a pull."""
+        ...
+
+    def reward_curves(self, queries: IntArray, weights: FloatArray) -> FloatArray:
+        """Return the reward before cost per (distinct weights, candidate, query, N), shape (W, P, X', N).
+
+        Exact where the distribution is known, else the minimum-variance estimate from every stored completion.
+        """
+        ...
+
+    def mean_costs(self) -> FloatArray:
+        """Return the mean cost of one completion per candidate, in the task's unit, shape (P,)."""
+        ...
+
+
+def default_grid(environment: Environment, *, n_max: int | None = None, contexts: Contexts | None = None) -> Grid:
+    """Return the environment's arms, with fewer scales or other contexts where asked.
+
+    Raises:
+        TaskError: If n_max is not between 1 and the environment's.
+    """
+    scale = environment.n_max if n_max is None else n_max
+    if not 1 <= scale <= environment.n_max:
+        raise TaskError(f"N_max must be between 1 and {environment.n_max} for {environment.name!r}, not {scale}.")
+    return Grid(environment.candidates, scale, contexts or environment.contexts)

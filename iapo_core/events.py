@@ -1,0 +1,153 @@
+"""Frozen records that an algorithm yields, in order, and their JSON form."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iapo_core.arms import BoolArray, FloatArray, IntArray
+from iapo_core.errors import StoreError
+from iapo_core.policy import Policy
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """What a round will buy, known before anything is bought.
+
+    Attributes:
+        round: 1-based; screening rounds come first and are counted.
+        n_rounds: How many rounds the run has in all.
+        purpose: "screen", "trim" or "spend".
+        sizes: Completions per pull, 0 where a candidate is not pulled, shape (P,).
+        repeats: Pulls (queries) per candidate, shape (P,).
+        n_completions: Sum of sizes x repeats.
+        note: What a reader should know, in words; empty if nothing.
+    """
+
+    round: int
+    n_rounds: int
+    purpose: str
+    sizes: IntArray
+    repeats: IntArray
+    n_completions: int
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Pulled:
+    """What the round drew.
+
+    Attributes:
+        round: As planned.
+        n_completions: Drawn in this round.
+        spent: Drawn in the run so far; never above its budget.
+        n_reused: Of this round's, how many were in the store already.
+        n_failed: Of this round's, how many carry an error.
+        mean_costs: Mean cost per completion and candidate so far, nan where unsampled, shape (P,).
+    """
+
+    round: int
+    n_completions: int
+    spent: int
+    n_reused: int
+    n_failed: int
+    mean_costs: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Estimated:
+    """Estimates from all rounds so far. Q[c, p, k] = reward[which[c], p, k] - cost_weight[c] * k * cost[p].
+
+    Attributes:
+        round: As planned.
+        reward: Mean reward before cost, nan where unsampled, shape (W, P, N), float32.
+        half_width: Half of its 95 % interval, clustered by query, nan below two queries, shape (W, P, N), float32.
+        n_queries: Distinct training queries behind each estimate, shape (P, N).
+        mean_costs: Cost per completion, shape (P,).
+    """
+
+    round: int
+    reward: FloatArray
+    half_width: FloatArray
+    n_queries: IntArray
+    mean_costs: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Trimmed:
+    """What is left after the round.
+
+    Attributes:
+        round: As planned.
+        alive: Surviving arms per context, shape (C, P, N).
+        cut: Lowest Q that stayed, per context, nan where nothing was cut, shape (C,).
+    """
+
+    round: int
+    alive: BoolArray
+    cut: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """The end: the policy, and what it took."""
+
+    spent: int
+    policy: Policy
+
+
+Event = Planned | Pulled | Estimated | Trimmed | Finished
+_KINDS: dict[str, type] = {kind.__name__.lower(): kind for kind in (Planned, Pulled, Estimated, Trimmed, Finished)}
+
+
+def to_json(event: Event) -> str:
+    """Return one event as JSON; arrays keep dtype, shape and every bit."""
+    data: dict[str, Any] = {"kind": type(event).__name__.lower()}
+    for field in dataclasses.fields(event):
+        value = getattr(event, field.name)
+        if isinstance(value, np.ndarray):
+            value = _pack(value)
+        elif isinstance(value, Policy):
+            value = value.model_dump(mode="json")
+        data[field.name] = value
+    return json.dumps(data, separators=(",", ":"))
+
+
+def from_json(text: str) -> Event:
+    """Read an event that `to_json` wrote.
+
+    Raises:
+        StoreError: If the text is no event.
+    """
+    try:
+        data = json.loads(text)
+        kind = _KINDS[data.pop("kind")]
+        for name, value in data.items():
+            if isinstance(value, dict) and "b64" in value:
+                data[name] = _unpack(value)
+            elif name == "policy":
+                data[name] = Policy.model_validate(value)
+        event: Event = kind(**data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"A stored event cannot be read ({error}); the database was changed by other software.") from error
+    return event
+
+
+def _pack(array: NDArray[Any]) -> dict[str, Any]:
+    if array.dtype == bool:
+        return {"dtype": "bool", "shape": array.shape, "b64": base64.b64encode(np.packbits(array)).decode()}
+    return {"dtype": array.dtype.str, "shape": array.shape, "b64": base64.b64encode(np.ascontiguousarray(array)).decode()}
+
+
+def _unpack(value: dict[str, Any]) -> NDArray[Any]:
+    raw = base64.b64decode(value["b64"])
+    shape = tuple(value["shape"])
+    if value["dtype"] == "bool":
+        return np.unpackbits(np.frombuffer(raw, np.uint8), count=int(np.prod(shape))).astype(bool).reshape(shape)
+    return np.frombuffer(raw, np.dtype(value["dtype"])).reshape(shape).copy()

@@ -1,0 +1,52 @@
+"""Scorers: judge one completion. Built-ins and plug-ins come in by the entry point `iapo.scorers`."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Protocol, cast
+
+from iapo_core.errors import ScorerError
+from iapo_core.task import Objective, Query
+
+GROUP = "iapo.scorers"
+
+
+class Scorer(Protocol):
+    """Judges one completion; made by a factory that takes the objective's `params` as keywords.
+
+    A scorer never raises on a completion: whatever the model wrote has a score. It raises ScorerError at construction.
+    """
+
+    def score(self, text: str, query: Query) -> float:
+        """Return the score within the objective's range."""
+        ...
+
+    def extract(self, text: str, query: Query) -> str | None:
+        """Return the answer that the completion votes for, None where it votes for nothing."""
+        ...
+
+
+@cache
+def available() -> dict[str, EntryPoint]:
+    """Return the installed scorers by name."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def make_scorer(objective: Objective) -> Scorer:
+    """Build the scorer that an objective names.
+
+    Raises:
+        ScorerError: If it is not installed or refuses its parameters.
+    """
+    points = available()
+    if objective.scorer not in points:
+        raise ScorerError(
+            f"Objective {objective.id!r} asks for the scorer {objective.scorer!r}, which is not installed; "
+            f"installed are {', '.join(sorted(points))}."
+        )
+    factory = points[objective.scorer].load()
+    try:
+        return cast(Scorer, factory(**objective.params))
+    except TypeError as error:
+        raise ScorerError(f"Objective {objective.id!r}: the scorer {objective.scorer!r} refuses its params ({error}).") from error

@@ -1,0 +1,287 @@
+"""What a user brings: prompts, decoding configs, queries, objectives and contexts.
+
+The models are frozen and check themselves at construction, so that a task that exists can be run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from iapo_core.errors import ContextError, TaskError
+
+MAX_PROMPT_CHARACTERS = 32_000
+MAX_QUERIES = 20_000
+MAX_PROMPTS = 2_000
+MAX_SCALE = 256
+MAX_TASK_BYTES = 10 * 1024 * 1024
+
+Strategy = Literal["majority_vote", "best_of_n", "mixed"]
+Role = Literal["system", "user", "assistant"]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:/+@-]{0,119}$")]
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+PromptText = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARACTERS)]
+
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Message(_Value):
+    """One role-tagged turn of a prompt; `{field}` marks what a query fills in."""
+
+    role: Role
+    content: PromptText
+
+    @field_validator("content")
+    @classmethod
+    def _not_blank(cls, content: str) -> str:
+        if not content.strip():
+            raise ValueError("a prompt is blank; write its text or remove it")
+        return content
+
+
+class Prompt(_Value):
+    """A template: a list of role-tagged messages, the last of which the model answers."""
+
+    id: Identifier
+    title: str = ""
+    messages: tuple[Message, ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _single_turn(cls, data: Any) -> Any:
+        """Accept `template: "..."` as shorthand for one user turn."""
+        if isinstance(data, dict) and "template" in data and "messages" not in data:
+            rest = {k: v for k, v in data.items() if k != "template"}
+            return {**rest, "messages": [{"role": "user", "content": data["template"]}]}
+        return data
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """Names of the query fields that the template asks for."""
+        return frozenset(name for m in self.messages for name in _PLACEHOLDER.findall(m.content))
+
+    def render(self, fields: dict[str, str]) -> list[dict[str, str]]:
+        """Fill the query's fields in, in one pass: values are never expanded again.
+
+        Raises:
+            TaskError: If the template asks for a field that the query lacks.
+        """
+
+        def fill(match: re.Match[str]) -> str:
+            try:
+                return fields[match[1]]
+            except KeyError:
+                raise TaskError(
+                    f"Prompt {self.id!r} asks for the field {{{match[1]}}}, which the query does not have; "
+                    f"it has {_listed(fields)}."
+                ) from None
+
+        return [{"role": m.role, "content": _PLACEHOLDER.sub(fill, m.content)} for m in self.messages]
+
+
+class DecodingConfig(_Value):
+    """How the model is called: part of the candidate, beside the prompt."""
+
+    id: Identifier
+    model: Annotated[str, Field(min_length=1, max_length=200)]
+    temperature: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 1.0
+    max_tokens: Annotated[int, Field(ge=1, le=200_000)] = 256
+
+
+class Query(_Value):
+    """One input with its fields and, where there is one, the gold answer."""
+
+    id: Identifier
+    fields: dict[str, str] = Field(min_length=1)
+    gold: str | tuple[str, ...] | None = None
+
+
+class Objective(_Value):
+    """A bounded score of one completion, computed by a registered scorer."""
+
+    id: Identifier
+    title: str = ""
+    scorer: Annotated[str, Field(min_length=1)]
+    params: dict[str, Any] = Field(default_factory=dict)
+    range: tuple[float, float] = (0.0, 1.0)
+
+    @field_validator("range")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        low, high = value
+        if not (-1e6 < low < high < 1e6):
+            raise ValueError(f"the range must be two finite numbers, low before high, not {low} and {high}")
+        return value
+
+
+class CostModel(_Value):
+    """Cost of one completion, linear in its tokens; in the unit that cost weights refer to."""
+
+    unit: str = "1000 completion tokens"
+    per_prompt_token: Weight = 0.0
+    per_completion_token: Weight = 0.001
+
+
+class Context(_Value):
+    """A preference: one weight per objective and one for cost."""
+
+    id: Identifier
+    title: str = ""
+    weights: dict[str, Weight] = Field(min_length=1)
+    cost_weight: Weight = 0.0
+
+
+class Task(_Value):
+    """Everything that defines a joint choice of prompt and inference scale.
+
+    `origin` says where completions come from: a recording of a real model, a simulation, or live calls.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_version: Literal[1] = Field(alias="schema")
+    id: Identifier
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    description: str = ""
+    origin: Literal["recorded", "simulated", "live"]
+    strategy: Strategy
+    n_max: Annotated[int, Field(ge=1, le=MAX_SCALE)]
+    objectives: tuple[Objective, ...] = Field(min_length=1, max_length=16)
+    cost: CostModel = CostModel()
+    contexts: tuple[Context, ...] = Field(min_length=1, max_length=2_000)
+    decoding: tuple[DecodingConfig, ...] = Field(min_length=1)
+    prompts: tuple[Prompt, ...] = Field(min_length=1, max_length=MAX_PROMPTS)
+    queries: tuple[Query, ...] = Field(min_length=2, max_length=MAX_QUERIES)
+    recording: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for what, items in (
+            ("objectives", self.objectives),
+            ("contexts", self.contexts),
+            ("decoding", self.decoding),
+            ("prompts", self.prompts),
+            ("queries", self.queries),
+        ):
+            seen: dict[str, int] = {}
+            for row, item in enumerate(items, start=1):
+                if item.id in seen:
+                    raise ValueError(
+                        f"{what}: the id {item.id!r} stands in rows {seen[item.id]} and {row}; give each row its own id"
+                    )
+                seen[item.id] = row
+        known = {o.id for o in self.objectives}
+        for row, context in enumerate(self.contexts, start=1):
+            if unknown := sorted(set(context.weights) - known):
+                raise ValueError(
+                    f"contexts row {row} ({context.id!r}) weighs {_listed(unknown)}, which is no objective; "
+                    f"objectives are {_listed(known)}"
+                )
+        shared = frozenset.intersection(*(frozenset(q.fields) for q in self.queries))
+        for row, prompt in enumerate(self.prompts, start=1):
+            if missing := sorted(prompt.placeholders - shared):
+                raise ValueError(
+                    f"prompts row {row} ({prompt.id!r}) asks for {_listed(missing)}, which not every query has; "
+                    f"fields that every query has: {_listed(shared)}"
+                )
+            if prompt.messages[-1].role != "user":
+                raise ValueError(f"prompts row {row} ({prompt.id!r}) must end with a user turn, which the model answers")
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the task's content; two tasks with the same one are the same task."""
+        text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def context(self, context_id: str) -> Context:
+        """Return the context with this id.
+
+        Raises:
+            ContextError: If the task has none.
+        """
+        for context in self.contexts:
+            if context.id == context_id:
+                return context
+        raise ContextError(f"There is no context {context_id!r} in task {self.id!r}; it has {_listed(c.id for c in self.contexts)}.")
+
+
+def parse_task(text: str | bytes, *, source: str = "task") -> Task:
+    """Read a task from JSON text.
+
+    Raises:
+        TaskError: With the place and the remedy, one line per problem.
+    """
+    if len(text) > MAX_TASK_BYTES:
+        raise TaskError(f"{source}: {len(text):,} bytes are more than the {MAX_TASK_BYTES:,} that a task may have; split it.")
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+    except (ValueError, RecursionError) as error:
+        raise TaskError(f"{source}: this is not valid JSON ({error}); correct it or export the task again.") from error
+    if not isinstance(data, dict):
+        raise TaskError(f"{source}: a task is one JSON object, not a {type(data).__name__}; see sample_tasks/README.md.")
+    try:
+        return Task.model_validate(data)
+    except ValidationError as error:
+        raise TaskError("\n".join(f"{source}: {line}" for line in _problems(error))) from error
+
+
+def read_task(path: Path) -> Task:
+    """Read `task.json`, or the folder that holds it.
+
+    Raises:
+        TaskError: If there is no such file, or it holds no usable task.
+    """
+    file = path / "task.json" if path.is_dir() else path
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise TaskError(f"{file}: cannot be read ({error.strerror}); give a task folder or its task.json.") from error
+    return parse_task(raw, source=str(file))
+
+
+def _problems(error: ValidationError) -> list[str]:
+    """Turn each of pydantic's findings into one sentence with its place."""
+    lines = []
+    for item in error.errors(include_url=False, include_context=False):
+        place = " ".join(f"row {part + 1}" if isinstance(part, int) else str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        given = item.get("input")
+        shown = f" (got {_shown(given)})" if item["type"] != "value_error" and not isinstance(given, dict) else ""
+        lines.append(f"{place + ': ' if place else ''}{message}{shown}.")
+    return lines
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}… of {len(text):,} characters"
+
+
+def _listed(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    head = ", ".join(repr(n) for n in ordered[:12])
+    return (head or "none") + (f" and {len(ordered) - 12} more" if len(ordered) > 12 else "")
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number that JSON knows")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"the key {key!r} stands twice in one object")
+        result[key] = value
+    return result
