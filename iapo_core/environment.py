@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from typing import NamedTuple, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 
 from iapo_core.arms import Contexts, FloatArray, Grid, IntArray
-from iapo_core.errors import TaskError
+from iapo_core.errors import PolicyError, TaskError
+from iapo_core.policy import Policy
 from iapo_core.task import Strategy
 
 HELDOUT_SHARE = 0.2
@@ -105,6 +106,81 @@ class Environment(Protocol):
     def mean_costs(self) -> FloatArray:
         """Return the mean cost of one completion per candidate, in the task's unit, shape (P,)."""
         ...
+
+
+class Oracle(NamedTuple):
+    """A policy and its ACR on the held-out queries."""
+
+    policy: Policy
+    acr: float
+
+
+class Evaluated:
+    """What every environment with reward curves can say about a policy; mixed into the classes that keep the protocol."""
+
+    name: str
+    is_simulated: bool
+    strategy: Strategy
+    objectives: tuple[str, ...]
+    candidates: tuple[str, ...]
+    n_max: int
+    contexts: Contexts
+    split: Split
+
+    def reward_curves(self, queries: IntArray, weights: FloatArray) -> FloatArray:
+        """Return the reward before cost, shape (W, P, X', N)."""
+        raise NotImplementedError
+
+    def mean_costs(self) -> FloatArray:
+        """Return the mean cost per completion, shape (P,)."""
+        raise NotImplementedError
+
+    def q_values(self, queries: IntArray, contexts: Contexts | None = None) -> FloatArray:
+        """Return Q(c, p, k) on these queries, shape (C, P, N)."""
+        contexts = contexts or self.contexts
+        curves = self.reward_curves(queries, contexts.distinct).mean(axis=2)  # (W, P, N)
+        scales = np.arange(1, self.n_max + 1)
+        cost = self.mean_costs()[:, None] * scales  # (P, N)
+        q: FloatArray = curves[contexts.which] - contexts.cost_weights[:, None, None] * cost
+        return q
+
+    def acr(self, policy: Policy) -> float:
+        """Return the average contextual return on the held-out queries (Mahmud et al., AAAI-26, evaluation).
+
+        Exact where the distribution is known; from all stored completions in a recording.
+
+        Raises:
+            ContextError: If the policy's weights cannot be used.
+            PolicyError: If it picks a candidate or a scale that is not here.
+        """
+        contexts = Contexts(
+            policy.contexts,
+            np.array([[choice.weights.get(o, 0.0) for o in self.objectives] for choice in policy.choices]),
+            np.array([choice.cost_weight for choice in policy.choices]),
+        )
+        for choice in policy.choices:
+            if choice.candidate not in self.candidates or choice.n > self.n_max:
+                raise PolicyError(f"{self.name!r} has no arm ({choice.candidate!r}, N = {choice.n}); the policy is for another task.")
+        rows = [self.candidates.index(choice.candidate) for choice in policy.choices]
+        q = self.q_values(self.split.heldout, contexts)
+        return float(q[np.arange(len(contexts)), rows, [choice.n - 1 for choice in policy.choices]].mean())
+
+    def oracle(self) -> Oracle:
+        """Return the best policy on the held-out queries: no policy can have a higher ACR."""
+        return self._best_on(self.split.heldout)
+
+    def limit(self) -> Oracle:
+        """Return the policy that is best on the training queries: what an unlimited budget would find."""
+        return self._best_on(self.split.train)
+
+    def _best_on(self, queries: IntArray) -> Oracle:
+        q = self.q_values(queries).reshape(len(self.contexts), -1)
+        best = q.argmax(axis=1)
+        policy = Policy.from_picks(
+            default_grid(cast(Environment, self)), best // self.n_max, best % self.n_max + 1,
+            task=self.name, strategy=self.strategy, objectives=self.objectives, is_simulated=self.is_simulated,
+        )
+        return Oracle(policy, self.acr(policy))
 
 
 def default_grid(environment: Environment, *, n_max: int | None = None, contexts: Contexts | None = None) -> Grid:

@@ -1,0 +1,258 @@
+"""Recorded completions: a finite stock of real texts per (candidate, query), judged by the task's scorers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from iapo_core.arms import Contexts, FloatArray, IntArray
+from iapo_core.environment import NO_VOTE, Evaluated, Outcomes, Pulls, split_queries
+from iapo_core.errors import RecordingError
+from iapo_core.policy import candidate_name
+from iapo_core.scorers import make_scorer
+from iapo_core.task import Context, Task
+from iapo_core.utility import rewards
+
+COLUMNS = (
+    "prompt", "decoding", "query", "sample", "text", "finish_reason", "prompt_tokens", "completion_tokens", "latency_s", "error",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One stored completion with how it was judged."""
+
+    text: str
+    answer: str | None
+    scores: tuple[float, ...]
+    cost: float
+    completion_tokens: int
+    finish_reason: str | None
+    error: str | None
+
+
+class RecordedEnvironment(Evaluated):
+    """Serves stored completions in an order that the run's seed decides.
+
+    Sample i of a cell is an independent draw, so a pull of n takes the cell's next n in the run's own order. When a cell has
+    fewer than n left it is reshuffled and starts again: no pull holds a completion twice, and what had been served before is
+    counted as reused.
+    """
+
+    def __init__(self, task: Task, completions: dict[str, Sequence[Any]], *, seed: int = 0, source: str = "recording") -> None:
+        self.task = task
+        self.name = task.id
+        self.is_simulated = task.origin == "simulated"
+        self.strategy = task.strategy
+        self.objectives = tuple(o.id for o in task.objectives)
+        self.n_max = task.n_max
+        self.contexts = contexts_of(task, task.contexts)
+        self.split = split_queries(len(task.queries), seed)
+        pairs = [(prompt, decoding) for prompt in task.prompts for decoding in task.decoding]
+        self.candidates = tuple(candidate_name(prompt, decoding, task) for prompt, decoding in pairs)
+        self._rows = _cells(task, completions, source)  # (P, X, S) rows of the recording
+        self._data = completions
+        self._judge(completions)
+        self._order: IntArray = np.empty(0, dtype=int)
+        self._used: IntArray = np.empty(0, dtype=int)
+        self._served: np.ndarray = np.empty(0, dtype=bool)
+        self._rng = np.random.default_rng(0)
+        self._restart(0)
+
+    def for_run(self, seed: int) -> Self:
+        """Return this recording with nothing served yet: equal seeds give equal completions."""
+        other = copy.copy(self)
+        other._restart(seed)
+        return other
+
+    def pull(self, pulls: Pulls) -> Outcomes:
+        """Serve the next completions of each cell."""
+        if int(pulls.sizes.max(initial=0)) > self.n_stored:
+            raise RecordingError(f"A pull of {int(pulls.sizes.max())} is more than the {self.n_stored} completions stored per pair; lower N_max.")
+        width = int(pulls.sizes.max(initial=0))
+        samples = np.zeros((len(pulls.sizes), width), dtype=int)
+        n_reused = 0
+        for wave in _waves(pulls.candidates * self._rows.shape[1] + pulls.queries):  # a cell may occur twice in a batch
+            n_reused += self._serve(pulls, wave, samples)
+        cells = (pulls.candidates[:, None], pulls.queries[:, None], samples)
+        padding = np.arange(width) >= pulls.sizes[:, None]
+        return Outcomes(
+            costs=np.where(padding, 0.0, self._costs[cells]),
+            objectives=None if self.strategy == "majority_vote" else self._scores[cells],
+            answers=None if self.strategy == "best_of_n" else self._answers[cells],
+            gold=None if self.strategy == "best_of_n" else self._gold[pulls.queries],
+            n_reused=n_reused,
+            n_failed=int((self._failed[cells] & ~padding).sum()),
+        )
+
+    def reward_curves(self, queries: IntArray, weights: FloatArray) -> FloatArray:
+        """Estimate the reward before cost from every stored completion, shape (W, P, X', N)."""
+        n_candidates, n_queries, n = len(self.candidates), len(queries), self.n_stored
+        reward = rewards(
+            self.strategy,
+            weights,
+            self._scores[:, queries].reshape(-1, n, len(self.objectives)),
+            self._answers[:, queries].reshape(-1, n),
+            np.tile(self._gold[queries], n_candidates),
+        )  # (P X', W, n)
+        shaped = reward.reshape(n_candidates, n_queries, len(weights), n)[..., : self.n_max]
+        return np.moveaxis(shaped, 2, 0)
+
+    def mean_costs(self) -> FloatArray:
+        """Return the mean cost of one stored completion per candidate, shape (P,)."""
+        mean: FloatArray = self._costs.mean(axis=(1, 2))
+        return mean
+
+    @property
+    def n_stored(self) -> int:
+        """Completions stored per (candidate, query)."""
+        return int(self._rows.shape[2])
+
+    def texts(self, candidate: int, query: int) -> list[Completion]:
+        """Return the stored completions of one cell, in the order recorded."""
+        return [
+            Completion(
+                text=str(self._data["text"][row]),
+                answer=self._labels[code] if (code := int(self._answers[candidate, query, s])) != NO_VOTE else None,
+                scores=tuple(map(float, self._scores[candidate, query, s])),
+                cost=float(self._costs[candidate, query, s]),
+                completion_tokens=int(self._data["completion_tokens"][row]),
+                finish_reason=self._data["finish_reason"][row],
+                error=self._data["error"][row],
+            )
+            for s, row in enumerate(self._rows[candidate, query])
+        ]
+
+    def _restart(self, seed: int) -> None:
+        self._rng = np.random.default_rng([seed, 0x2EC0])
+        base = np.broadcast_to(np.arange(self.n_stored), self._rows.shape)
+        self._order = self._rng.permuted(base, axis=2)
+        self._used = np.zeros(self._rows.shape[:2], dtype=int)
+        self._served = np.zeros(self._rows.shape, dtype=bool)
+
+    def _serve(self, pulls: Pulls, wave: IntArray, samples: IntArray) -> int:
+        """Fill the wave's rows of `samples`; its cells are distinct. Returns how many had been served before."""
+        candidates, queries, sizes = pulls.candidates[wave], pulls.queries[wave], pulls.sizes[wave]
+        short = self._used[candidates, queries] + sizes > self.n_stored
+        if short.any():
+            again = (candidates[short], queries[short])
+            self._order[again] = self._rng.permuted(self._order[again], axis=1)
+            self._used[again] = 0
+        start = self._used[candidates, queries]
+        columns = np.arange(samples.shape[1])
+        places = np.minimum(start[:, None] + columns, self.n_stored - 1)
+        chosen = np.take_along_axis(self._order[candidates, queries], places, axis=1)
+        samples[wave] = chosen
+        self._used[candidates, queries] = start + sizes
+        real = columns < sizes[:, None]
+        cells = (np.repeat(candidates, sizes), np.repeat(queries, sizes), chosen[real])
+        n_reused = int(self._served[cells].sum())
+        self._served[cells] = True
+        return n_reused
+
+    def _judge(self, completions: dict[str, Sequence[Any]]) -> None:
+        """Score every completion once; what failed scores each objective's minimum and votes for nothing."""
+        task, shape = self.task, self._rows.shape
+        scorers = [make_scorer(objective) for objective in task.objectives]
+        codes: dict[str, int] = {}
+        self._scores = np.empty((*shape, len(scorers)))
+        self._answers = np.full(shape, NO_VOTE, dtype=np.int16)
+        self._failed = np.zeros(shape, dtype=bool)
+        votes = task.strategy != "best_of_n"
+        for place in np.ndindex(*shape):
+            row, query = self._rows[place], task.queries[place[1]]
+            text, self._failed[place] = completions["text"][row], completions["error"][row] is not None
+            if self._failed[place]:
+                self._scores[place] = [o.range[0] for o in task.objectives]
+                continue
+            self._scores[place] = [np.clip(s.score(text, query), *o.range) for s, o in zip(scorers, task.objectives, strict=True)]
+            if votes and (answer := scorers[0].extract(text, query)) is not None:
+                self._answers[place] = codes.setdefault(answer, len(codes))
+        golds = [q.gold if isinstance(q.gold, str) else None for q in task.queries]
+        if votes and (blank := [q.id for q, gold in zip(task.queries, golds, strict=True) if gold is None]):
+            raise RecordingError(f"Task {task.id!r}: query {blank[0]!r} has no gold answer, which a majority vote is judged by; add it.")
+        spelled = {answer.casefold(): answer for answer in codes}
+        self._gold = np.array(
+            [codes.setdefault(spelled.get(g.casefold(), g), len(codes)) if g is not None else NO_VOTE for g in golds], dtype=np.int16
+        )
+        self._labels = tuple(codes)
+        tokens = [np.asarray(completions[f"{kind}_tokens"], dtype=float)[self._rows] for kind in ("prompt", "completion")]
+        self._costs = task.cost.per_prompt_token * tokens[0] + task.cost.per_completion_token * tokens[1]
+
+
+def contexts_of(task: Task, contexts: Sequence[Context]) -> Contexts:
+    """Turn named weights into arrays in the order of the task's objectives.
+
+    Raises:
+        ContextError: If a context weighs nothing.
+    """
+    return Contexts(
+        tuple(c.id for c in contexts),
+        np.array([[c.weights.get(o.id, 0.0) for o in task.objectives] for c in contexts]),
+        np.array([c.cost_weight for c in contexts]),
+    )
+
+
+def load_recording(task: Task, folder: Path, *, seed: int) -> RecordedEnvironment:
+    """Read the task's parquet and check it against the task.
+
+    Raises:
+        RecordingError: If it is missing, unreadable or does not cover every pair.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    if task.recording is None:
+        raise RecordingError(f"Task {task.id!r} names no recording; add `recording` to its task.json or run it live.")
+    path = folder / task.recording
+    if path.resolve().parent != folder.resolve():
+        raise RecordingError(f"{path}: a recording lies beside its task.json; give a plain file name.")
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except FileNotFoundError as error:
+        raise RecordingError(f"{path}: there is no recording; make it with sample_tasks/record.py.") from error
+    except (OSError, pyarrow.ArrowException) as error:
+        raise RecordingError(f"{path}: cannot be read as parquet ({error}); record it again.") from error
+    if missing := [c for c in COLUMNS if c not in table.column_names]:
+        raise RecordingError(f"{path}: the columns {', '.join(missing)} are missing; it has {', '.join(table.column_names)}.")
+    return RecordedEnvironment(task, {c: table.column(c).to_pylist() for c in COLUMNS}, seed=seed, source=str(path))
+
+
+def _cells(task: Task, completions: dict[str, Sequence[Any]], source: str) -> IntArray:
+    """Return the row of each (candidate, query, sample), shape (P, X, S); S is what every pair has."""
+    pairs = {(p.id, d.id): i for i, (p, d) in enumerate((p, d) for p in task.prompts for d in task.decoding)}
+    queries = {q.id: i for i, q in enumerate(task.queries)}
+    cells: dict[tuple[int, int], dict[int, int]] = {}
+    keys = zip(completions["prompt"], completions["decoding"], completions["query"], completions["sample"], strict=True)
+    for row, (prompt, decoding, query, sample) in enumerate(keys):
+        if (prompt, decoding) not in pairs or query not in queries:
+            raise RecordingError(f"{source}: row {row + 1} is for prompt {prompt!r}, decoding {decoding!r}, query {query!r}, which the task does not have.")
+        stored = cells.setdefault((pairs[prompt, decoding], queries[query]), {})
+        if sample in stored:
+            raise RecordingError(f"{source}: rows {stored[sample] + 1} and {row + 1} are both sample {sample} of {prompt!r} on {query!r}; keep one.")
+        stored[sample] = row
+    n_stored = min((len(cells.get((p, q), {})) for p in range(len(pairs)) for q in range(len(queries))), default=0)
+    if n_stored < task.n_max:
+        short = next((p, q) for p in range(len(pairs)) for q in range(len(queries)) if len(cells.get((p, q), {})) == n_stored)
+        raise RecordingError(
+            f"{source}: {task.prompts[short[0] // len(task.decoding)].id!r} on {task.queries[short[1]].id!r} has {n_stored} completions, "
+            f"fewer than N_max {task.n_max}; record more or lower n_max."
+        )
+    rows = [[[row for _, row in sorted(cells[p, q].items())[:n_stored]] for q in range(len(queries))] for p in range(len(pairs))]
+    return np.array(rows, dtype=int)
+
+
+def _waves(keys: IntArray) -> list[IntArray]:
+    """Split row numbers so that no key stands twice in a part; parts keep the order."""
+    order = np.argsort(keys, kind="stable")
+    ranked = keys[order]
+    first = np.r_[True, ranked[1:] != ranked[:-1]]
+    starts = np.flatnonzero(first)
+    occurrence = np.empty(len(keys), dtype=int)
+    occurrence[order] = np.arange(len(keys)) - np.repeat(starts, np.diff(np.r_[starts, len(keys)]))
+    return [np.flatnonzero(occurrence == wave) for wave in range(int(occurrence.max(initial=-1)) + 1)]
