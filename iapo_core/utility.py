@@ -84,8 +84,9 @@ def majority_vote(answers: IntArray, gold: IntArray, method: Method = "subsets")
     if method == "subsets":
         return vote_credit(*count_states(answers, gold), answers.shape[1])
     credit = np.empty(answers.shape)
+    n_codes = int(max(answers.max(initial=0), gold.max(initial=0))) + 1
     for k, blocks in _blocks(answers):
-        winners, _ = _winners(blocks)
+        winners, _ = _winners(blocks, n_codes)
         right = (gold[:, None] >= 0) & np.take_along_axis(winners, np.maximum(gold, 0)[:, None, None], axis=2)[..., 0]
         credit[:, k - 1] = (right / np.maximum(winners.sum(axis=2), 1)).mean(axis=1)
     return credit
@@ -107,8 +108,9 @@ def mixed(answers: IntArray, gold: IntArray, utilities: FloatArray, vote_weights
     """
     reward = vote_weights[:, None] * majority_vote(answers, gold, "blocks")[:, None, :]  # (M, W, n)
     n_pulls, n_weights, _ = utilities.shape
+    n_codes = int(answers.max(initial=0)) + 1
     for k, blocks in _blocks(answers):
-        winners, n_votes = _winners(blocks)  # (M, B, S)
+        winners, n_votes = _winners(blocks, n_codes)  # (M, B, S)
         styles = utilities[:, :, : blocks.shape[1] * k].reshape(n_pulls, n_weights, blocks.shape[1], k)
         fallback = styles.max(axis=-1)  # (M, W, B)
         total = np.zeros_like(fallback)
@@ -189,9 +191,8 @@ def _blocks(answers: IntArray) -> list[tuple[int, IntArray]]:
     return [(k, answers[:, : n // k * k].reshape(len(answers), n // k, k)) for k in range(1, n + 1)]
 
 
-def _winners(blocks: IntArray) -> tuple[np.ndarray, IntArray]:
+def _winners(blocks: IntArray, n_codes: int) -> tuple[np.ndarray, IntArray]:
     """Return which codes win each block, shape (M, B, S), and how many votes were cast, shape (M, B)."""
-    n_codes = max(int(blocks.max(initial=-1)) + 1, 1)
     counts = np.stack([(blocks == code).sum(axis=-1) for code in range(n_codes)], axis=-1)  # (M, B, S)
     top = counts.max(axis=-1, keepdims=True)
     return (counts == top) & (top > 0), counts.sum(axis=-1)
