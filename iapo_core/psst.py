@@ -25,7 +25,7 @@ DEFAULT_RHO = 0.2
 
 
 def psst(
-    grid: Grid, environment: Environment, *, budget: int, rng: np.random.Generator, method: Method = "subsets"
+    grid: Grid, environment: Environment, *, budget: int, rng: np.random.Generator, method: Method = "blocks"
 ) -> Iterator[Event]:
     """Trim arms round by round until each context has one.
 
@@ -52,7 +52,7 @@ def psst_topk(
     rng: np.random.Generator,
     k: int = DEFAULT_K,
     rho: float = DEFAULT_RHO,
-    method: Method = "subsets",
+    method: Method = "blocks",
 ) -> Iterator[Event]:
     """Screen prompts at N = 1 with a share rho of the budget, then run PSST on each context's K best.
 

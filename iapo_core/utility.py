@@ -6,7 +6,7 @@ over all of them (a U-statistic) is unbiased and of minimum variance, where disj
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from math import comb
 from typing import Literal
@@ -84,11 +84,13 @@ def majority_vote(answers: IntArray, gold: IntArray, method: Method = "subsets")
     if method == "subsets":
         return vote_credit(*count_states(answers, gold), answers.shape[1])
     credit = np.empty(answers.shape)
-    n_codes = int(max(answers.max(initial=0), gold.max(initial=0))) + 1
-    for k, blocks in _blocks(answers):
-        winners, _ = _winners(blocks, n_codes)
-        right = (gold[:, None] >= 0) & np.take_along_axis(winners, np.maximum(gold, 0)[:, None, None], axis=2)[..., 0]
-        credit[:, k - 1] = (right / np.maximum(winners.sum(axis=2), 1)).mean(axis=1)
+    is_known = gold >= 0
+    for k, counts in _block_counts(answers, int(max(answers.max(initial=0), gold.max(initial=0))) + 1):
+        top = counts.max(axis=2)
+        ties = (counts == top[..., None]).sum(axis=2)
+        votes = np.take_along_axis(counts, np.maximum(gold, 0)[:, None, None], axis=2)[..., 0]
+        right = (votes == top) & (top > 0) & is_known[:, None]
+        credit[:, k - 1] = (right / ties).mean(axis=1)
     return credit
 
 
@@ -109,15 +111,18 @@ def mixed(answers: IntArray, gold: IntArray, utilities: FloatArray, vote_weights
     reward = vote_weights[:, None] * majority_vote(answers, gold, "blocks")[:, None, :]  # (M, W, n)
     n_pulls, n_weights, _ = utilities.shape
     n_codes = int(answers.max(initial=0)) + 1
-    for k, blocks in _blocks(answers):
-        winners, n_votes = _winners(blocks, n_codes)  # (M, B, S)
-        styles = utilities[:, :, : blocks.shape[1] * k].reshape(n_pulls, n_weights, blocks.shape[1], k)
+    for k, counts in _block_counts(answers, n_codes):
+        n_blocks = counts.shape[1]
+        blocks = answers[:, : n_blocks * k].reshape(n_pulls, n_blocks, k)
+        winners = (counts == counts.max(axis=2, keepdims=True)) & (counts > 0)  # (M, B, S)
+        styles = utilities[:, :, : n_blocks * k].reshape(n_pulls, n_weights, n_blocks, k)
         fallback = styles.max(axis=-1)  # (M, W, B)
         total = np.zeros_like(fallback)
         for code in range(winners.shape[2]):
             carried = np.where((blocks == code)[:, None], styles, -np.inf).max(axis=-1)
             total += np.where(winners[:, None, :, code], carried, 0.0)
-        best = np.where(n_votes[:, None] > 0, total / np.maximum(winners.sum(axis=2), 1)[:, None], fallback)
+        n_winners = winners.sum(axis=2)[:, None]
+        best = np.where(n_winners > 0, total / np.maximum(n_winners, 1), fallback)
         reward[:, :, k - 1] += best.mean(axis=-1)
     return reward
 
@@ -186,13 +191,11 @@ def select_completion(
     return carriers[int(np.argmax(style[carriers]))]
 
 
-def _blocks(answers: IntArray) -> list[tuple[int, IntArray]]:
-    n = answers.shape[1]
-    return [(k, answers[:, : n // k * k].reshape(len(answers), n // k, k)) for k in range(1, n + 1)]
-
-
-def _winners(blocks: IntArray, n_codes: int) -> tuple[np.ndarray, IntArray]:
-    """Return which codes win each block, shape (M, B, S), and how many votes were cast, shape (M, B)."""
-    counts = np.stack([(blocks == code).sum(axis=-1) for code in range(n_codes)], axis=-1)  # (M, B, S)
-    top = counts.max(axis=-1, keepdims=True)
-    return (counts == top) & (top > 0), counts.sum(axis=-1)
+def _block_counts(answers: IntArray, n_codes: int) -> Iterator[tuple[int, IntArray]]:
+    """Yield, for every k, the votes per disjoint block and answer, shape (M, n // k, S), from one running count."""
+    n_pulls, n = answers.shape
+    running = np.zeros((n_pulls, n + 1, n_codes), dtype=np.int16)
+    np.cumsum(answers[..., None] == np.arange(n_codes), axis=1, out=running[:, 1:])
+    for k in range(1, n + 1):
+        ends = running[:, : n // k * k + 1 : k]
+        yield k, ends[:, 1:] - ends[:, :-1]
