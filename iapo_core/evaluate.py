@@ -96,7 +96,7 @@ def observe(environment: Environment, *, n_events: int | None = None, **argument
         IapoError: As `start` does.
     """
     witness = _Witness(environment)
-    for _ in islice(start(witness, **arguments), n_events):  # type: ignore[arg-type]
+    for _ in islice(start(witness, **arguments), n_events):
         pass
     return Observations(environment, tuple(witness.seen))
 
@@ -189,7 +189,7 @@ def _judge_context(scores: Scores, c: int, pick: Arm | None) -> Verdict:
     if np.isnan(q).all():
         raise RunError("Nothing was sampled yet, so there is nothing to judge; spend some completions first.")
     if pick is None:
-        p, k = np.unravel_index(int(np.nanargmax(q)), q.shape)
+        p, k = divmod(int(np.nanargmax(q)), q.shape[1])
     else:
         p, k = scores.candidates.index(pick.candidate), pick.n - 1
     rivals = np.where(np.isnan(q), -np.inf, q)
@@ -197,7 +197,7 @@ def _judge_context(scores: Scores, c: int, pick: Arm | None) -> Verdict:
     value, half = float(q[p, k]), float(scores.half_width[c, p, k])
     runner, margin, margin_half = None, float("nan"), float("nan")
     if np.isfinite(rivals).any():
-        rp, rk = np.unravel_index(int(np.argmax(rivals)), q.shape)
+        rp, rk = divmod(int(np.argmax(rivals)), q.shape[1])
         runner = Arm(scores.candidates[rp], int(rk) + 1)
         margin = value - float(q[rp, rk])
         if scores._cells is not None:

@@ -141,8 +141,8 @@ def from_json(text: str) -> Event:
 
 def _pack(array: NDArray[Any]) -> dict[str, Any]:
     if array.dtype == bool:
-        return {"dtype": "bool", "shape": array.shape, "b64": base64.b64encode(np.packbits(array)).decode()}
-    return {"dtype": array.dtype.str, "shape": array.shape, "b64": base64.b64encode(np.ascontiguousarray(array)).decode()}
+        return {"dtype": "bool", "shape": array.shape, "b64": base64.b64encode(np.packbits(array).tobytes()).decode()}
+    return {"dtype": array.dtype.str, "shape": array.shape, "b64": base64.b64encode(array.tobytes()).decode()}
 
 
 def _unpack(value: dict[str, Any]) -> NDArray[Any]:

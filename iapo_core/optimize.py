@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from inspect import signature
+from typing import Any
 
 import numpy as np
 
 from iapo_core.arms import Contexts, Grid
 from iapo_core.environment import Environment, default_grid
-from iapo_core.errors import AlgorithmError, BudgetError
-from iapo_core.events import Event, Finished
+from iapo_core.errors import AlgorithmError, BudgetError, PolicyError
+from iapo_core.events import Estimated, Event, Finished, Trimmed
 from iapo_core.policy import Policy
 from iapo_core.psst import psst, psst_topk
 
-
-class Algorithm(Protocol):
-    """A generator of events that draws from the environment and from `rng` alone."""
-
-    def __call__(
-        self, grid: Grid, environment: Environment, *, budget: int, rng: np.random.Generator, **options: Any
-    ) -> Iterator[Event]:
-        """Yield events; the last one is `Finished`."""
-        ...
-
-
-ALGORITHMS: dict[str, Algorithm] = {"psst": psst, "psst-topk": psst_topk}
+# Called as algorithm(grid, environment, budget=, rng=, **options); yields events, the last one is `Finished`.
+ALGORITHMS: dict[str, Callable[..., Iterator[Event]]] = {"psst": psst, "psst-topk": psst_topk}
+_GIVEN = {"grid", "environment", "budget", "rng"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +53,9 @@ def start(
         chosen = ALGORITHMS[algorithm]
     except KeyError:
         raise AlgorithmError(f"There is no algorithm {algorithm!r}; choose one of {', '.join(ALGORITHMS)}.") from None
+    known = set(signature(chosen).parameters) - _GIVEN
+    if unknown := sorted(set(options) - known):
+        raise AlgorithmError(f"{algorithm!r} has no option {unknown[0]!r}; it takes {', '.join(sorted(known))}.")
     grid = default_grid(environment, n_max=n_max, contexts=contexts)
     return chosen(grid, environment.for_run(seed), budget=int(budget), rng=np.random.default_rng(seed), **options)
 
@@ -76,3 +71,33 @@ def optimize(environment: Environment, **arguments: Any) -> Run:
     if not isinstance(last, Finished):
         raise AlgorithmError("The algorithm ended without a policy; its last event must be Finished.")
     return Run(policy=last.policy, spent=last.spent, events=events)
+
+
+def policy_so_far(grid: Grid, environment: Environment, events: Iterable[Event]) -> Policy:
+    """Return the best arm per context that a stopped run knows of: among the survivors, by its last estimates.
+
+    Raises:
+        PolicyError: If nothing was estimated yet.
+    """
+    estimated: Estimated | None = None
+    alive = np.ones(grid.shape, dtype=bool)
+    for event in events:
+        if isinstance(event, Estimated):
+            estimated = event
+        elif isinstance(event, Trimmed):
+            alive = event.alive
+    if estimated is None or np.isnan(estimated.reward).all():
+        raise PolicyError("The run was stopped before it had estimated anything, so it has no policy; resume it.")
+    cost = estimated.mean_costs[:, None] * np.arange(1, grid.n_max + 1)  # (P, N)
+    q = estimated.reward[grid.contexts.which] - grid.contexts.cost_weights[:, None, None] * cost  # (C, P, N)
+    q = np.where(alive & ~np.isnan(q), q, np.where(np.isnan(q), -np.inf, q - 1e9)).reshape(len(q), -1)
+    best = q.argmax(axis=1)
+    return Policy.from_picks(
+        grid,
+        best // grid.n_max,
+        best % grid.n_max + 1,
+        task=environment.name,
+        strategy=environment.strategy,
+        objectives=environment.objectives,
+        is_simulated=environment.is_simulated,
+    )

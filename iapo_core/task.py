@@ -167,13 +167,14 @@ class Task(_Value):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for what, items in (
+        named: tuple[tuple[str, tuple[Any, ...]], ...] = (
             ("objectives", self.objectives),
             ("contexts", self.contexts),
             ("decoding", self.decoding),
             ("prompts", self.prompts),
             ("queries", self.queries),
-        ):
+        )
+        for what, items in named:
             seen: dict[str, int] = {}
             for row, item in enumerate(items, start=1):
                 if item.id in seen:
@@ -214,7 +215,9 @@ class Task(_Value):
         for context in self.contexts:
             if context.id == context_id:
                 return context
-        raise ContextError(f"There is no context {context_id!r} in task {self.id!r}; it has {_listed(c.id for c in self.contexts)}.")
+        raise ContextError(
+            f"There is no context {context_id!r} in task {self.id!r}; it has {_listed(c.id for c in self.contexts)}."
+        )
 
 
 def parse_task(text: str | bytes, *, source: str = "task") -> Task:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache
 from math import comb
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from iapo_core.arms import FloatArray, IntArray
+from iapo_core.errors import TaskError
 from iapo_core.votes import count_states, vote_credit
 
 Method = Literal["subsets", "blocks"]
@@ -149,12 +151,10 @@ def rewards(
         Shape (M, W, n).
     """
     if strategy == "majority_vote":
-        assert answers is not None and gold is not None  # noqa: S101 - the environment's contract
-        return weights[:, :1] * majority_vote(answers, gold, method)[:, None, :]
-    assert objectives is not None  # noqa: S101
+        return weights[:, :1] * majority_vote(_given(answers), _given(gold), method)[:, None, :]
+    objectives = _given(objectives)
     if strategy == "mixed":
-        assert answers is not None and gold is not None  # noqa: S101
-        return mixed(answers, gold, np.einsum("mnk,wk->mwn", objectives[..., 1:], weights[:, 1:]), weights[:, 0])
+        return mixed(_given(answers), _given(gold), np.einsum("mnk,wk->mwn", objectives[..., 1:], weights[:, 1:]), weights[:, 0])
     utilities = np.einsum("mnk,wk->mwn", objectives, weights)  # (M, W, n)
     if method == "subsets":
         return best_of_n(utilities)
@@ -178,8 +178,7 @@ def select_completion(
         scores: Scores per completion and objective; None for majority vote.
     """
     if votes is None:
-        assert scores is not None  # noqa: S101
-        return int(np.argmax(np.asarray(scores) @ np.asarray(weights)))
+        return int(np.argmax(_given(scores) @ np.asarray(weights)))
     cast = [vote for vote in votes if vote is not None]
     carriers = list(range(len(votes)))
     if cast:
@@ -189,6 +188,17 @@ def select_completion(
         return carriers[0]
     style = np.asarray(scores)[:, 1:] @ np.asarray(weights[1:])
     return carriers[int(np.argmax(style[carriers]))]
+
+
+def _given(values: ArrayLike | None) -> Any:
+    """Return the values that the strategy needs.
+
+    Raises:
+        TaskError: If the environment left them out.
+    """
+    if values is None:
+        raise TaskError("The environment returned no answers to vote on, or no objectives to score, as the strategy needs.")
+    return np.asarray(values)
 
 
 def _block_counts(answers: IntArray, n_codes: int) -> Iterator[tuple[int, IntArray]]:

@@ -32,7 +32,7 @@ def count_states(answers: IntArray, gold: IntArray) -> tuple[IntArray, IntArray,
     Returns:
         Gold counts (M,), the other answers' counts in falling order (M, J), completions without a vote (M,).
     """
-    n_pulls, n = answers.shape
+    n_pulls = len(answers)
     n_codes = int(max(answers.max(initial=0), gold.max(initial=0))) + 1
     rows = np.arange(n_pulls)
     keys = rows[:, None] * (n_codes + 1) + np.maximum(answers, -1) + 1

@@ -73,7 +73,9 @@ class RecordedEnvironment(Evaluated):
     def pull(self, pulls: Pulls) -> Outcomes:
         """Serve the next completions of each cell."""
         if int(pulls.sizes.max(initial=0)) > self.n_stored:
-            raise RecordingError(f"A pull of {int(pulls.sizes.max())} is more than the {self.n_stored} completions stored per pair; lower N_max.")
+            raise RecordingError(
+                f"A pull of {int(pulls.sizes.max())} is more than the {self.n_stored} completions stored per pair; lower N_max."
+            )
         width = int(pulls.sizes.max(initial=0))
         samples = np.zeros((len(pulls.sizes), width), dtype=int)
         n_reused = 0
@@ -165,24 +167,36 @@ class RecordedEnvironment(Evaluated):
         self._failed = np.zeros(shape, dtype=bool)
         votes = task.strategy != "best_of_n"
         for place in np.ndindex(*shape):
-            row, query = self._rows[place], task.queries[place[1]]
+            row, query = int(self._rows[place]), task.queries[place[1]]
             text, self._failed[place] = completions["text"][row], completions["error"][row] is not None
             if self._failed[place]:
                 self._scores[place] = [o.range[0] for o in task.objectives]
                 continue
-            self._scores[place] = [np.clip(s.score(text, query), *o.range) for s, o in zip(scorers, task.objectives, strict=True)]
+            self._scores[place] = [
+                min(max(s.score(text, query), o.range[0]), o.range[1]) for s, o in zip(scorers, task.objectives, strict=True)
+            ]
             if votes and (answer := scorers[0].extract(text, query)) is not None:
                 self._answers[place] = codes.setdefault(answer, len(codes))
         golds = [q.gold if isinstance(q.gold, str) else None for q in task.queries]
         if votes and (blank := [q.id for q, gold in zip(task.queries, golds, strict=True) if gold is None]):
-            raise RecordingError(f"Task {task.id!r}: query {blank[0]!r} has no gold answer, which a majority vote is judged by; add it.")
+            raise RecordingError(
+                f"Task {task.id!r}: query {blank[0]!r} has no gold answer, which a majority vote is judged by; add it."
+            )
         spelled = {answer.casefold(): answer for answer in codes}
         self._gold = np.array(
-            [codes.setdefault(spelled.get(g.casefold(), g), len(codes)) if g is not None else NO_VOTE for g in golds], dtype=np.int16
+            [codes.setdefault(spelled.get(g.casefold(), g), len(codes)) if g is not None else NO_VOTE for g in golds],
+            dtype=np.int16,
         )
         self._labels = tuple(codes)
-        tokens = [np.asarray(completions[f"{kind}_tokens"], dtype=float)[self._rows] for kind in ("prompt", "completion")]
-        self._costs = task.cost.per_prompt_token * tokens[0] + task.cost.per_completion_token * tokens[1]
+        prompt_tokens = np.asarray(completions["prompt_tokens"], dtype=float)
+        completion_tokens = np.asarray(completions["completion_tokens"], dtype=float)
+        cost: FloatArray = task.cost.per_prompt_token * prompt_tokens + task.cost.per_completion_token * completion_tokens
+        bad = ~(np.isfinite(cost) & (cost >= 0))
+        if bad.any():
+            raise RecordingError(
+                f"The recording of {task.id!r}, row {int(np.argmax(bad)) + 1}, has token counts that give no cost; record it again."
+            )
+        self._costs = cost[self._rows]
 
 
 def contexts_of(task: Task, contexts: Sequence[Context]) -> Contexts:
@@ -231,17 +245,23 @@ def _cells(task: Task, completions: dict[str, Sequence[Any]], source: str) -> In
     keys = zip(completions["prompt"], completions["decoding"], completions["query"], completions["sample"], strict=True)
     for row, (prompt, decoding, query, sample) in enumerate(keys):
         if (prompt, decoding) not in pairs or query not in queries:
-            raise RecordingError(f"{source}: row {row + 1} is for prompt {prompt!r}, decoding {decoding!r}, query {query!r}, which the task does not have.")
+            raise RecordingError(
+                f"{source}: row {row + 1} is for prompt {prompt!r}, decoding {decoding!r}, query {query!r}, "
+                "which the task does not have; record the task as it is now."
+            )
         stored = cells.setdefault((pairs[prompt, decoding], queries[query]), {})
         if sample in stored:
-            raise RecordingError(f"{source}: rows {stored[sample] + 1} and {row + 1} are both sample {sample} of {prompt!r} on {query!r}; keep one.")
+            raise RecordingError(
+                f"{source}: rows {stored[sample] + 1} and {row + 1} are both sample {sample} of {prompt!r} on {query!r}; "
+                "keep one."
+            )
         stored[sample] = row
     n_stored = min((len(cells.get((p, q), {})) for p in range(len(pairs)) for q in range(len(queries))), default=0)
     if n_stored < task.n_max:
         short = next((p, q) for p in range(len(pairs)) for q in range(len(queries)) if len(cells.get((p, q), {})) == n_stored)
         raise RecordingError(
-            f"{source}: {task.prompts[short[0] // len(task.decoding)].id!r} on {task.queries[short[1]].id!r} has {n_stored} completions, "
-            f"fewer than N_max {task.n_max}; record more or lower n_max."
+            f"{source}: {task.prompts[short[0] // len(task.decoding)].id!r} on {task.queries[short[1]].id!r} has {n_stored} "
+            f"completions, fewer than N_max {task.n_max}; record more or lower n_max."
         )
     rows = [[[row for _, row in sorted(cells[p, q].items())[:n_stored]] for q in range(len(queries))] for p in range(len(pairs))]
     return np.array(rows, dtype=int)

@@ -127,5 +127,3 @@ def synth_categorical(
         f"synth-categorical-{seed}", probabilities, cost, contexts, n_max, split_queries(n_queries, split_seed),
         outcomes=outcomes, is_simulated=True,
     )  # fmt: skip
-
-

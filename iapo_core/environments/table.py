@@ -55,7 +55,7 @@ class TableEnvironment(Evaluated):
         objectives: tuple[str, ...] = (),
         is_simulated: bool = False,
     ) -> None:
-        n_candidates, n_queries, _ = probabilities.shape
+        n_candidates = len(probabilities)
         self.name = name
         self.strategy: Strategy = "majority_vote" if outcomes is None else "best_of_n"
         self.is_simulated = is_simulated
@@ -64,14 +64,16 @@ class TableEnvironment(Evaluated):
         self.split = split
         self.candidates = candidates or tuple(f"prompt-{p + 1:02d}" for p in range(n_candidates))
         n_objectives = 1 if outcomes is None else outcomes.shape[-1]
-        self.objectives = objectives or (("correct",) if outcomes is None else tuple(f"objective-{k + 1}" for k in range(n_objectives)))
+        self.objectives = objectives or (
+            ("correct",) if outcomes is None else tuple(f"objective-{k + 1}" for k in range(n_objectives))
+        )
         if contexts.weights.shape[1] != n_objectives:
             raise TableError(f"{name}: contexts weigh {contexts.weights.shape[1]} objectives, the table has {n_objectives}.")
         self._probabilities = probabilities
         self._cumulative = np.cumsum(probabilities, axis=-1)
         self._cumulative /= self._cumulative[..., -1:]
         self._cost = cost_per_completion
-        self._gold = gold
+        self._gold = np.empty(0, dtype=np.int16) if gold is None else gold
         self._outcomes = outcomes
         self._credit: dict[int, FloatArray] = {}  # query -> exact credit (P, N), filled when asked for
         self._rng = np.random.default_rng(0)
@@ -94,7 +96,6 @@ class TableEnvironment(Evaluated):
         if self._outcomes is not None:
             rows = (pulls.candidates[:, None], pulls.queries[:, None], drawn)
             return Outcomes(costs=costs, objectives=self._outcomes[rows])
-        assert self._gold is not None  # noqa: S101 - set at construction for majority vote
         return Outcomes(costs=costs, answers=drawn, gold=self._gold[pulls.queries])
 
     def reward_curves(self, queries: IntArray, weights: FloatArray) -> FloatArray:
@@ -111,14 +112,13 @@ class TableEnvironment(Evaluated):
     def _credits(self, queries: IntArray) -> FloatArray:
         missing = [int(q) for q in queries if int(q) not in self._credit]
         if missing:
-            assert self._gold is not None  # noqa: S101
-            probabilities = self._probabilities[:, missing].copy()  # (P, X', S)
+            probabilities: Any = self._probabilities[:, missing].copy()  # (P, X', S)
             right = self._gold[missing].astype(int)[None, :, None]
             gold = np.take_along_axis(probabilities, np.broadcast_to(right, (*probabilities.shape[:2], 1)), axis=2)[..., 0]
             np.put_along_axis(probabilities, np.broadcast_to(right, (*probabilities.shape[:2], 1)), 0.0, axis=2)
             n_candidates, n_missing, n_answers = probabilities.shape
-            credit = known_credit(gold.ravel(), probabilities.reshape(-1, n_answers), self.n_max)
-            credit = credit.reshape(n_candidates, n_missing, self.n_max)
+            curves = known_credit(gold.ravel(), probabilities.reshape(-1, n_answers), self.n_max)
+            credit = curves.reshape(n_candidates, n_missing, self.n_max)
             self._credit.update({q: credit[:, i] for i, q in enumerate(missing)})
         return np.stack([self._credit[int(q)] for q in queries], axis=1)
 
@@ -142,7 +142,9 @@ def load_table(path: Path, *, seed: int) -> TableEnvironment:
         raise TableError(f"{path}: counts{_where(counts < 0)} is negative; counts are at least 0.")
     totals = counts.sum(axis=2)
     if (totals <= 0).any():
-        raise TableError(f"{path}: counts{_where(totals <= 0)} sums to 0, so there is nothing to draw; remove the query or fill it.")
+        raise TableError(
+            f"{path}: counts{_where(totals <= 0)} sums to 0, so there is nothing to draw; remove the query or fill it."
+        )
     cost = _floats(path, data, "cost_per_prompt", 1, (n_candidates,))
     if (cost < 0).any():
         raise TableError(f"{path}: cost_per_prompt{_where(cost < 0)} is negative; costs are at least 0.")
@@ -151,14 +153,18 @@ def load_table(path: Path, *, seed: int) -> TableEnvironment:
     gold = outcomes = None
     if "answers" in data:
         gold = _codes(path, data, n_queries, n_answers)
-        weights = np.ones((len(cost_weights), 1))
+        weights: FloatArray = np.ones((len(cost_weights), 1))
     elif "outcomes" in data:
         outcomes = _floats(path, data, "outcomes", 4)
         if outcomes.shape[:3] != counts.shape:
-            raise TableError(f"{path}: outcomes has shape {outcomes.shape}, but counts {counts.shape}; the first three must agree.")
+            raise TableError(
+                f"{path}: outcomes has shape {outcomes.shape}, but counts {counts.shape}; the first three must agree."
+            )
         weights = _floats(path, data, "weights", 2, (len(cost_weights), outcomes.shape[3]))
     else:
-        raise TableError(f"{path}: there is neither answers (majority vote) nor outcomes (Best-of-N); it has {', '.join(sorted(data))}.")
+        raise TableError(
+            f"{path}: there is neither answers (majority vote) nor outcomes (Best-of-N); it has {', '.join(sorted(data))}."
+        )
     ids = tuple(f"context-{c + 1}" for c in range(len(cost_weights)))
     if gold is not None and len(set(cost_weights.tolist())) == len(cost_weights):
         ids = tuple(f"cost weight {w:g}" for w in cost_weights)
@@ -206,7 +212,9 @@ def _codes(path: Path, data: dict[str, np.ndarray], n_queries: int, n_answers: i
     answers = _floats(path, data, "answers", 1, (n_queries,))
     bad = (answers != np.floor(answers)) | (answers < 0) | (answers >= n_answers)
     if bad.any():
-        raise TableError(f"{path}: answers{_where(bad)} is {answers[bad][0]:g}; right answers are codes from 0 to {n_answers - 1}.")
+        raise TableError(
+            f"{path}: answers{_where(bad)} is {answers[bad][0]:g}; right answers are codes from 0 to {n_answers - 1}."
+        )
     return answers.astype(np.int16)
 
 
