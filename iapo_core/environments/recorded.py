@@ -194,7 +194,7 @@ class RecordedEnvironment(Evaluated):
         bad = ~(np.isfinite(cost) & (cost >= 0))
         if bad.any():
             raise RecordingError(
-                f"The recording of {task.id!r}, row {int(np.argmax(bad)) + 1}, has token counts that give no cost; record it again."
+                f"The recording of {task.id!r}, row {int(np.argmax(bad)) + 1}, has impossible token counts; record it again."
             )
         self._costs = cost[self._rows]
 
