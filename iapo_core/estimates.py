@@ -90,10 +90,7 @@ class Estimates:
     def n_queries(self) -> IntArray:
         """Return the distinct queries behind each arm, shape (P, N)."""
         candidates, _, reach, _ = self._clusters(0, 0.0)
-        n_candidates = len(self.n_pulls)
-        counts = np.zeros((n_candidates, self.n_max), dtype=int)
-        np.add.at(counts, candidates, reach > 0)
-        return counts
+        return self._per_candidate(candidates, (reach > 0).astype(float)).astype(int)
 
     def half_width(self, context: int | None = None) -> FloatArray:
         """Return half of the 95 % interval of every arm, nan below two queries.
@@ -116,20 +113,23 @@ class Estimates:
 
     def _half_width(self, weight_row: int, cost_weight: float) -> FloatArray:
         candidates, totals, visits, _ = self._clusters(weight_row, cost_weight)
-        n_candidates = len(self.n_pulls)
-        mean = np.zeros((n_candidates, self.n_max))
-        weight = np.zeros((n_candidates, self.n_max))
-        groups = np.zeros((n_candidates, self.n_max))
-        np.add.at(mean, candidates, totals)
-        np.add.at(weight, candidates, visits)
-        np.add.at(groups, candidates, visits > 0)
+        weight = self._per_candidate(candidates, visits)
+        groups = self._per_candidate(candidates, (visits > 0).astype(float))
         with np.errstate(invalid="ignore", divide="ignore"):
-            mean /= weight
-            squares = np.zeros((n_candidates, self.n_max))
-            np.add.at(squares, candidates, np.where(visits > 0, totals - visits * mean[candidates], 0.0) ** 2)
+            mean = self._per_candidate(candidates, totals) / weight
+            residuals = np.where(visits > 0, totals - visits * mean[candidates], 0.0)
+            squares = self._per_candidate(candidates, residuals**2)
             variance = squares / weight**2 * groups / (groups - 1)
             half: FloatArray = np.where(groups > 1, t_quantile(groups - 1) * np.sqrt(variance), np.nan)
         return half
+
+    def _per_candidate(self, candidates: IntArray, values: FloatArray) -> FloatArray:
+        """Sum rows by candidate; the rows are sorted by it. Shape (P, N)."""
+        result = np.zeros((len(self.n_pulls), self.n_max), dtype=values.dtype)
+        if len(candidates):
+            starts = np.flatnonzero(np.r_[True, candidates[1:] != candidates[:-1]])
+            result[candidates[starts]] = np.add.reduceat(values, starts, axis=0)
+        return result
 
     def _clusters(self, weight_row: int, cost_weight: float) -> tuple[IntArray, FloatArray, FloatArray, IntArray]:
         """Sum the pulls of each (candidate, query): candidates (G,), totals and visits per scale (G, N), queries (G,)."""

@@ -6,7 +6,7 @@ over all of them (a U-statistic) is unbiased and of minimum variance, where disj
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from math import comb
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from iapo_core.errors import TaskError
 from iapo_core.votes import count_states, vote_credit
 
 Method = Literal["subsets", "blocks"]
+_CHUNK = 4096  # pulls judged at once
 
 
 @cache
@@ -85,15 +86,10 @@ def majority_vote(answers: IntArray, gold: IntArray, method: Method = "subsets")
     """
     if method == "subsets":
         return vote_credit(*count_states(answers, gold), answers.shape[1])
-    credit = np.empty(answers.shape)
-    is_known = gold >= 0
-    for k, counts in _block_counts(answers, int(max(answers.max(initial=0), gold.max(initial=0))) + 1):
-        top = counts.max(axis=2)
-        ties = (counts == top[..., None]).sum(axis=2)
-        votes = np.take_along_axis(counts, np.maximum(gold, 0)[:, None, None], axis=2)[..., 0]
-        right = (votes == top) & (top > 0) & is_known[:, None]
-        credit[:, k - 1] = (right / ties).mean(axis=1)
-    return credit
+    n_codes = int(max(answers.max(initial=0), gold.max(initial=0))) + 1
+    return np.concatenate(
+        [_block_credit(answers[i : i + _CHUNK], gold[i : i + _CHUNK], n_codes) for i in range(0, len(answers), _CHUNK)]
+    )
 
 
 def mixed(answers: IntArray, gold: IntArray, utilities: FloatArray, vote_weights: FloatArray) -> FloatArray:
@@ -113,8 +109,11 @@ def mixed(answers: IntArray, gold: IntArray, utilities: FloatArray, vote_weights
     reward = vote_weights[:, None] * majority_vote(answers, gold, "blocks")[:, None, :]  # (M, W, n)
     n_pulls, n_weights, _ = utilities.shape
     n_codes = int(answers.max(initial=0)) + 1
-    for k, counts in _block_counts(answers, n_codes):
-        n_blocks = counts.shape[1]
+    running = _running_counts(answers, n_codes)
+    for k in range(1, answers.shape[1] + 1):
+        n_blocks = answers.shape[1] // k
+        ends = running[:, : n_blocks * k + 1 : k]
+        counts = ends[:, 1:] - ends[:, :-1]  # (M, B, S)
         blocks = answers[:, : n_blocks * k].reshape(n_pulls, n_blocks, k)
         winners = (counts == counts.max(axis=2, keepdims=True)) & (counts > 0)  # (M, B, S)
         styles = utilities[:, :, : n_blocks * k].reshape(n_pulls, n_weights, n_blocks, k)
@@ -201,11 +200,30 @@ def _given(values: ArrayLike | None) -> Any:
     return np.asarray(values)
 
 
-def _block_counts(answers: IntArray, n_codes: int) -> Iterator[tuple[int, IntArray]]:
-    """Yield, for every k, the votes per disjoint block and answer, shape (M, n // k, S), from one running count."""
-    n_pulls, n = answers.shape
-    running = np.zeros((n_pulls, n + 1, n_codes), dtype=np.int16)
+def _running_counts(answers: IntArray, n_codes: int) -> IntArray:
+    """Return the votes per answer among the first i completions, shape (M, n + 1, S)."""
+    running = np.zeros((answers.shape[0], answers.shape[1] + 1, n_codes), dtype=np.int16)
     np.cumsum(answers[..., None] == np.arange(n_codes), axis=1, out=running[:, 1:])
-    for k in range(1, n + 1):
-        ends = running[:, : n // k * k + 1 : k]
-        yield k, ends[:, 1:] - ends[:, :-1]
+    return running
+
+
+@cache
+def _all_blocks(n: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Return start and size of every disjoint block of every k <= n, k by k, and where each k begins."""
+    starts = np.concatenate([np.arange(n // k) * k for k in range(1, n + 1)])
+    sizes = np.repeat(np.arange(1, n + 1), [n // k for k in range(1, n + 1)])
+    return starts, sizes, np.flatnonzero(np.r_[True, np.diff(sizes) > 0])
+
+
+def _block_credit(answers: IntArray, gold: IntArray, n_codes: int) -> FloatArray:
+    """Return the mean credit over the disjoint blocks of every k, all in one pass, shape (M, n)."""
+    n = answers.shape[1]
+    starts, sizes, firsts = _all_blocks(n)
+    running = _running_counts(answers, n_codes)
+    counts = running[:, starts + sizes] - running[:, starts]  # (M, blocks, S)
+    top = counts.max(axis=2)
+    ties = (counts == top[..., None]).sum(axis=2)
+    votes = np.take_along_axis(counts, np.maximum(gold, 0)[:, None, None], axis=2)[..., 0]
+    right = (votes == top) & (top > 0) & (gold >= 0)[:, None]
+    credit: FloatArray = np.add.reduceat(right / ties, firsts, axis=1) / (n // np.arange(1, n + 1))
+    return credit

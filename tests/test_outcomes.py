@@ -103,7 +103,13 @@ def test_a_policy_survives_json_and_aggregates(tmp_path):
     task = recorded_task()
     grid = iapo.Grid(("p1", "p2"), 4, iapo.Contexts(("plain", "dear"), np.ones((2, 1)), np.array([0.0, 1.0])))
     policy = Policy.from_picks(
-        grid, np.array([0, 1]), np.array([3, 1]), task="tiny", strategy="majority_vote", objectives=("correct",), is_simulated=False
+        grid,
+        np.array([0, 1]),
+        np.array([3, 1]),
+        task="tiny",
+        strategy="majority_vote",
+        objectives=("correct",),
+        is_simulated=False,
     ).with_task(task)
     policy.save(tmp_path / "policy.json")
     again = iapo.Policy.load(tmp_path / "policy.json")
