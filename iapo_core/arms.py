@@ -60,7 +60,12 @@ class Contexts:
         if idle.any():
             raise ContextError(f"Context {self.ids[int(np.argmax(idle))]!r} weighs nothing; give one objective a weight above 0.")
         distinct, which = np.unique(weights, axis=0, return_inverse=True)
-        for name, value in (("weights", weights), ("cost_weights", cost_weights), ("distinct", distinct), ("which", which.reshape(-1))):
+        for name, value in (
+            ("weights", weights),
+            ("cost_weights", cost_weights),
+            ("distinct", distinct),
+            ("which", which.reshape(-1)),
+        ):
             value.setflags(write=False)
             object.__setattr__(self, name, value)
 
@@ -92,7 +97,9 @@ class Grid:
 
     def __post_init__(self) -> None:
         if not self.candidates or self.n_max < 1:
-            raise TaskError(f"A grid needs a candidate and a scale, not {len(self.candidates)} candidates and n_max {self.n_max}.")
+            raise TaskError(
+                f"A grid needs a candidate and a scale, not {len(self.candidates)} candidates and n_max {self.n_max}."
+            )
         if len(set(self.candidates)) != len(self.candidates):
             raise TaskError("Two candidates have the same name; give each its own.")
 

@@ -38,7 +38,9 @@ class Bound:
         if self.failure_probability < 1:
             return f"Theorem 1 guarantees the best arm in every context with probability {1 - self.failure_probability:.1%}."
         wanted = self.budget_for(0.05)
-        asks = f"it would ask for about {wanted:.0e} completions" if isfinite(wanted) else "it never can where two arms tie exactly"
+        asks = (
+            f"it would ask for about {wanted:.0e} completions" if isfinite(wanted) else "it never can where two arms tie exactly"
+        )
         return f"At {budget:,} completions Theorem 1 guarantees nothing for these gaps: for 95 % certainty {asks}."
 
 

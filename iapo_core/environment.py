@@ -160,7 +160,9 @@ class Evaluated:
         )
         for choice in policy.choices:
             if choice.candidate not in self.candidates or choice.n > self.n_max:
-                raise PolicyError(f"{self.name!r} has no arm ({choice.candidate!r}, N = {choice.n}); the policy is for another task.")
+                raise PolicyError(
+                    f"{self.name!r} has no arm ({choice.candidate!r}, N = {choice.n}); the policy is for another task."
+                )
         rows = [self.candidates.index(choice.candidate) for choice in policy.choices]
         q = self.q_values(self.split.heldout, contexts)
         return float(q[np.arange(len(contexts)), rows, [choice.n - 1 for choice in policy.choices]].mean())
@@ -177,8 +179,13 @@ class Evaluated:
         q = self.q_values(queries).reshape(len(self.contexts), -1)
         best = q.argmax(axis=1)
         policy = Policy.from_picks(
-            default_grid(cast(Environment, self)), best // self.n_max, best % self.n_max + 1,
-            task=self.name, strategy=self.strategy, objectives=self.objectives, is_simulated=self.is_simulated,
+            default_grid(cast(Environment, self)),
+            best // self.n_max,
+            best % self.n_max + 1,
+            task=self.name,
+            strategy=self.strategy,
+            objectives=self.objectives,
+            is_simulated=self.is_simulated,
         )
         return Oracle(policy, self.acr(policy))
 

@@ -15,9 +15,10 @@ from iapo_core.errors import AlgorithmError, BudgetError, PolicyError
 from iapo_core.events import Estimated, Event, Finished, Trimmed
 from iapo_core.policy import Policy
 from iapo_core.psst import psst, psst_topk
+from iapo_core.psst_eb import psst_eb
 
 # Called as algorithm(grid, environment, budget=, rng=, **options); yields events, the last one is `Finished`.
-ALGORITHMS: dict[str, Callable[..., Iterator[Event]]] = {"psst": psst, "psst-topk": psst_topk}
+ALGORITHMS: dict[str, Callable[..., Iterator[Event]]] = {"psst": psst, "psst-topk": psst_topk, "psst-eb": psst_eb}
 _GIVEN = {"grid", "environment", "budget", "rng"}
 
 

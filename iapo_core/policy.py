@@ -68,8 +68,17 @@ class Policy(_Value):
         return self
 
     @classmethod
-    def from_picks(cls, grid: Grid, candidates: IntArray, scales: IntArray, *, task: str, strategy: Strategy,
-                   objectives: Sequence[str], is_simulated: bool) -> Policy:
+    def from_picks(
+        cls,
+        grid: Grid,
+        candidates: IntArray,
+        scales: IntArray,
+        *,
+        task: str,
+        strategy: Strategy,
+        objectives: Sequence[str],
+        is_simulated: bool,
+    ) -> Policy:
         """Build the policy from candidate rows and scales, both of shape (C,)."""
         contexts = grid.contexts
         return cls(

@@ -37,6 +37,8 @@ def test_no_budget_is_ever_passed_and_events_agree(budget, seed, algorithm, envi
     alive = [e.alive for e in run.events if isinstance(e, Trimmed)]
     for before, after in pairwise(alive):
         assert not (after & ~before).any()
+        if algorithm == "psst-eb":  # halves candidates, and picks N at the end
+            continue
         np.testing.assert_array_equal(after.sum(axis=(1, 2)), np.ceil(before.sum(axis=(1, 2)) / 2))
     if alive:
         np.testing.assert_array_equal(alive[-1].sum(axis=(1, 2)), 1)

@@ -49,7 +49,12 @@ class Simplicity:
     """
 
     def __init__(
-        self, easy_letters: float = 3.5, hard_letters: float = 6.0, easy_words: float = 6.0, hard_words: float = 26.0, min_words: int = 6
+        self,
+        easy_letters: float = 3.5,
+        hard_letters: float = 6.0,
+        easy_words: float = 6.0,
+        hard_words: float = 26.0,
+        min_words: int = 6,
     ) -> None:
         if not (0 < easy_letters < hard_letters and 0 < easy_words < hard_words and min_words >= 1):
             raise ScorerError("The scorer 'simplicity' needs easy limits below hard ones and min_words of at least 1.")
