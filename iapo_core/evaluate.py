@@ -172,19 +172,32 @@ class Verdict:
     verdict: Literal["clear", "close", "tie"]
 
 
-def judge(scores: Scores, picks: Sequence[Arm] | None = None) -> tuple[Verdict, ...]:
+def judge(
+    scores: Scores, picks: Sequence[Arm] | None = None, rivals: Sequence[Arm | None] | None = None
+) -> tuple[Verdict, ...]:
     """Judge each context's pick (the best arm where none is given) against its runner-up.
 
+    Args:
+        scores: Where the judgement comes from.
+        picks: One arm per context.
+        rivals: One arm of another candidate per context, or None; the best one of `scores` where left out. Name the run's own
+            runner-up when judging on held-out queries: their best arm was chosen there for being high.
+
     Raises:
-        ContextError: If there is not one pick per context.
+        ContextError: If there is not one pick, or one rival, per context.
         RunError: If nothing was sampled.
     """
     if picks is not None and len(picks) != len(scores.contexts):
         raise ContextError(f"{len(picks)} picks were given for {len(scores.contexts)} contexts; give one each.")
-    return tuple(_judge_context(scores, c, None if picks is None else picks[c]) for c in range(len(scores.contexts)))
+    if rivals is not None and len(rivals) != len(scores.contexts):
+        raise ContextError(f"{len(rivals)} rivals were given for {len(scores.contexts)} contexts; give one each.")
+    return tuple(
+        _judge_context(scores, c, None if picks is None else picks[c], None if rivals is None else rivals[c])
+        for c in range(len(scores.contexts))
+    )
 
 
-def _judge_context(scores: Scores, c: int, pick: Arm | None) -> Verdict:
+def _judge_context(scores: Scores, c: int, pick: Arm | None, rival: Arm | None) -> Verdict:
     q = scores.q[c]
     if np.isnan(q).all():
         raise RunError("Nothing was sampled yet, so there is nothing to judge; spend some completions first.")
@@ -194,6 +207,9 @@ def _judge_context(scores: Scores, c: int, pick: Arm | None) -> Verdict:
         p, k = scores.candidates.index(pick.candidate), pick.n - 1
     rivals = np.where(np.isnan(q), -np.inf, q)
     rivals[p] = -np.inf
+    if rival is not None:
+        row, column = scores.candidates.index(rival.candidate), rival.n - 1
+        rivals = np.where(np.arange(rivals.size).reshape(rivals.shape) == row * rivals.shape[1] + column, rivals, -np.inf)
     value, half = float(q[p, k]), float(scores.half_width[c, p, k])
     runner, margin, margin_half = None, float("nan"), float("nan")
     if np.isfinite(rivals).any():

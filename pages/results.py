@@ -1,0 +1,98 @@
+"""Results: the pick per context, how sure it is, and what other weights would have picked; all from stored completions."""
+
+import streamlit as st
+
+from iapo_core.arms import Contexts
+from iapo_core.bound import theorem1
+from iapo_core.errors import IapoError
+from iapo_core.evaluate import Verdict
+from pages.shell import cards, evidence, figures, guard, reweigh, session, sitemap, texts, words
+from pages.shell.evidence import Evidence
+
+guard.enter()
+
+VIEWS = ("Trade-off", "Who wins where", "Scaling", "Contexts", "Texts", "Guarantee")
+
+
+def main() -> None:
+    """Draw the page."""
+    run = session.row_or_showcase()
+    found = evidence.of(run)
+    st.title("Results")
+    try:
+        policy = found.policy
+    except IapoError as error:
+        st.info("There is nothing to show yet: no arm was estimated.", icon=":material/hourglass_empty:")
+        st.text(str(error))
+        st.page_link(sitemap.RUN, label="Back to the run", query_params={"run": run.id})
+        return
+    if run.state != "finished":
+        st.info(f"This run is {run.state}: these are its results after {run.spent:,} completions.", icon=":material/info:")
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        weights = reweigh.sliders(found)
+    with right:
+        verdict = reweigh.judged(found, weights)
+    st.subheader("What the run picked, per context", anchor=False)
+    cards.table([line(found, v) for v in found.verdicts], key="picks")
+    view = st.segmented_control(
+        "View", VIEWS, default=VIEWS[0], required=True, key="view", bind="query-params", label_visibility="collapsed"
+    )
+    draw_view(found, view, weights, verdict)
+    del policy
+
+
+def line(found: Evidence, verdict: Verdict) -> dict[str, object]:
+    """Return one row of the table of picks."""
+    rival = verdict.runner_up
+    return {
+        "Context": found.context_titles[verdict.context],
+        "Prompt": found.titles[verdict.pick.candidate],
+        "N": verdict.pick.n,
+        "Utility": verdict.value,
+        "95 % interval": words.interval(verdict.low, verdict.high),
+        "Queries": verdict.n_queries,
+        "Cost per query": verdict.cost_per_query,
+        "Per 1,000 queries": 1000 * verdict.cost_per_query,
+        "Runner-up": f"{found.titles[rival.candidate]}, N = {rival.n}" if rival else "none",
+        "Margin": verdict.margin,
+        "Margin, 95 %": words.interval(verdict.margin_low, verdict.margin_high),
+        "Verdict": words.verdict(verdict)[1],
+    }
+
+
+def draw_view(found: Evidence, view: str, weights: Contexts, verdict: Verdict | None) -> None:
+    """Draw the part that is asked for, and only that."""
+    if view == "Trade-off":
+        figures.fronts(found, weights, key="fronts")
+    elif view == "Who wins where":
+        figures.ribbon(found, weights, key="ribbon")
+        figures.policy_map(found, weights, key="policy-map")
+    elif view == "Scaling":
+        figures.scaling(found, weights, key="scaling")
+    elif view == "Contexts":
+        figures.contexts_prompt(found, key="contexts-prompt")
+    elif view == "Texts":
+        texts.read(found, verdict)
+    else:
+        guarantee(found)
+
+
+def guarantee(found: Evidence) -> None:
+    """Say what the theorem promises for this run's own gaps."""
+    if found.config.algorithm != "psst":
+        st.info(
+            f"{words.ALGORITHMS[found.config.algorithm][0]} has no guarantee; read the intervals instead.", icon=":material/info:"
+        )
+        return
+    bound = theorem1(found.drawn(found.contexts).q, found.config.budget)
+    with st.container(border=True):
+        st.markdown("**What the guarantee says**")
+        st.text(bound.in_words(found.config.budget))
+        st.caption(
+            "Theorem 1 bounds the chance of missing the best arm in any context, from the gaps between arms: here, the run's own "
+            "estimates. It is a worst case. The verdicts above rest on measured intervals instead."
+        )
+
+
+main()

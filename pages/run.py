@@ -1,0 +1,80 @@
+"""Run: set the budget and the contexts, start, and watch arms being trimmed."""
+
+import streamlit as st
+from iapo_core.runs.store import RunRow
+
+from iapo_core.errors import IapoError
+from pages.shell import guard, live, session, setup, sitemap, words
+
+guard.enter()
+
+
+def main() -> None:
+    """Draw the settings, or the run that is open."""
+    run = session.row()
+    if run is None:
+        st.title("Set up a run")
+        st.caption("Choose what may be spent and what counts. Nothing is bought before you press Start.")
+        setup.draw()
+        return
+    heading, buttons = st.columns([3, 2], vertical_alignment="center")
+    with heading:
+        st.title(words.headline(run))
+        st.caption(words.NEXT_STEP[run.state] + (f" {words.escape(run.message)}" if run.message else ""))
+    with buttons:
+        controls(run)
+    live.draw(run)
+
+
+def controls(run: RunRow) -> None:
+    """Offer what can be done with the run in its state."""
+    with st.container(horizontal=True, horizontal_alignment="right", key="run-controls"):
+        if run.state in ("queued", "running"):
+            st.button(
+                "Cancel",
+                icon=":material/stop:",
+                key="cancel",
+                on_click=ask,
+                args=(run.id, "cancel"),
+                help="Stops buying. What was paid for is kept and can be looked at.",
+            )
+        if run.state in ("stopped", "failed"):
+            st.button(
+                "Resume",
+                type="primary",
+                icon=":material/play_arrow:",
+                key="resume",
+                on_click=ask,
+                args=(run.id, "resume"),
+                help="Does only what is outstanding.",
+            )
+        if run.state == "finished" and st.button(
+            "See the results", type="primary", icon=":material/insights:", key="to-results", help="The pick per context and why."
+        ):
+            st.switch_page(sitemap.RESULTS, query_params={"run": run.id})
+        if run.state not in ("queued", "running"):
+            st.button(
+                "Run again",
+                icon=":material/replay:",
+                key="again",
+                on_click=setup.another,
+                args=(run.config,),
+                help="Opens these settings, ready to be changed.",
+            )
+        st.button(
+            "New run", icon=":material/add:", key="new", on_click=setup.another, help="Sets up another run; this one is kept."
+        )
+
+
+def ask(run_id: str, what: str) -> None:
+    """Pass a wish on to the worker."""
+    try:
+        session.ask(run_id, what)
+    except IapoError as error:
+        st.session_state["refused"] = str(error)
+
+
+if refused := st.session_state.pop("refused", None):
+    st.warning("That was not possible.", icon=":material/info:")
+    st.text(refused)
+main()

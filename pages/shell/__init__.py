@@ -1,0 +1,1 @@
+"""What pages share: the navigation guard, the current run, small widgets."""

@@ -1,0 +1,65 @@
+"""The decision card: what was picked for a context, how sure that is, and what it costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from iapo_core.evaluate import Verdict
+from pages.shell import words
+from pages.shell.evidence import Evidence
+
+
+def decision(found: Evidence, verdict: Verdict, *, context: str, key: str) -> None:
+    """Draw one card, judged on the queries kept aside.
+
+    Args:
+        found: What is known of the run.
+        verdict: The pick to show.
+        context: Name of the preference that it answers.
+        key: Unique on the page.
+    """
+    color, label, sentence = words.verdict(verdict)
+    unit = words.escape(found.unit)
+    with st.container(border=True, key=key):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"Pick for {words.escape(context)}", width="content")
+            st.badge(label, color=color, help=sentence)
+        st.subheader(f"{words.escape(found.titles[verdict.pick.candidate])}, N = {verdict.pick.n}", anchor=False)
+        with st.container(horizontal=True):
+            st.metric(
+                "Utility", words.number(verdict.value), help="Mean score after cost, on queries that were never used to choose."
+            )
+            st.metric("Cost per query", words.cost(verdict.cost_per_query), help=f"N completions, counted in {unit}.")
+            st.metric("Per 1,000 queries", words.cost(1000 * verdict.cost_per_query), help=f"Counted in {unit}.")
+        st.caption(
+            f"95 % interval {words.interval(verdict.low, verdict.high)}, from {verdict.n_queries} queries kept aside. "
+            f"Cost is in {unit}."
+        )
+        if verdict.runner_up is None:
+            st.caption("There is no other prompt to compare with.")
+            return
+        rival = f"{words.escape(found.titles[verdict.runner_up.candidate])}, N = {verdict.runner_up.n}"
+        st.caption(
+            f"Runner-up: {rival}. Margin {words.number(verdict.margin)} "
+            f"({words.interval(verdict.margin_low, verdict.margin_high)}). {sentence}"
+        )
+
+
+def table(rows: list[dict[str, Any]], *, key: str) -> None:
+    """Draw all contexts as one table."""
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        key=key,
+        column_config={
+            "Utility": st.column_config.NumberColumn(format="%.3f", help="Mean score after cost, on queries kept aside."),
+            "Queries": st.column_config.NumberColumn(help="Queries behind the estimate."),
+            "Cost per query": st.column_config.NumberColumn(format="%.3g"),
+            "Margin": st.column_config.NumberColumn(
+                format="%.3f", help="Lead over the best arm with another prompt, paired by query."
+            ),
+        },
+    )

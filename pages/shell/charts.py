@@ -1,0 +1,77 @@
+"""One way to put a figure on a page: the chart, its text for screen readers, and its table with a CSV."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import pandas as pd
+import streamlit as st
+
+CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
+    "toImageButtonOptions": {"format": "svg", "filename": "iapo"},
+}
+
+
+class Record(Protocol):
+    """What every figure is drawn from."""
+
+    alt: str
+
+    def table(self) -> pd.DataFrame:
+        """Return the figure's numbers."""
+        ...
+
+
+def theme() -> str:
+    """Return "light" or "dark", as the browser shows the page."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def show(figure: Any, record: Record, *, key: str) -> None:
+    """Draw a figure with its twin."""
+    st.plotly_chart(figure, key=key, config=CONFIG, alt=record.alt, theme=None)
+    twin(record, key=key)
+
+
+def show_selectable(figure: Any, record: Record, *, key: str) -> list[Any]:
+    """Draw a figure whose points can be clicked; returns the `customdata` of the chosen points."""
+    event = st.plotly_chart(
+        figure, key=key, config=CONFIG, alt=record.alt, theme=None, on_select="rerun", selection_mode="points"
+    )
+    twin(record, key=key)
+    points = event["selection"]["points"] if event else []
+    return [point["customdata"] for point in points if point.get("customdata") is not None]
+
+
+def twin(record: Record, *, key: str) -> None:
+    """Offer the figure's numbers as a table and as CSV; both are made only when asked for."""
+    box = st.expander("Table and CSV", key=f"{key}-twin", on_change="rerun", icon=":material/table_rows:", type="compact")
+    if box.open:
+        with box:
+            st.caption(record.alt)
+            frame = record.table()
+            st.dataframe(frame, hide_index=True, key=f"{key}-table", height=min(36 * (len(frame) + 1) + 3, 360))
+            st.download_button(
+                "Download CSV",
+                data=lambda: csv(frame),
+                file_name=f"iapo-{key}.csv",
+                mime="text/csv",
+                key=f"{key}-csv",
+                on_click="ignore",
+                icon=":material/download:",
+                help="The numbers behind this chart.",
+            )
+
+
+def csv(frame: pd.DataFrame) -> bytes:
+    """Return CSV in which no cell starts a formula when a spreadsheet opens it."""
+    safe = frame.copy()
+    for column in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[column]):
+            safe[column] = safe[column].map(
+                lambda cell: f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r\0" and cell else cell
+            )
+    return safe.to_csv(index=False).encode("utf-8", "surrogatepass")

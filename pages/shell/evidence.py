@@ -1,0 +1,125 @@
+"""What is known of a run, computed once per run and round and shared by all tabs; nothing here buys a completion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import streamlit as st
+from iapo_core.outputs.history import History
+from iapo_core.runs.store import RunRow
+
+from iapo_core.arms import Arm, Contexts, Grid
+from iapo_core.environment import Environment, default_grid
+from iapo_core.evaluate import Observations, Scores, Verdict, judge, observe, score_queries, score_run
+from iapo_core.events import Event
+from iapo_core.optimize import policy_so_far
+from iapo_core.policy import Policy
+from iapo_core.runs.config import RunConfig, weighed
+from iapo_core.task import Task
+from pages.shell import session, tasks, words
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """A run as it stood after some of its events."""
+
+    config: RunConfig
+    environment: Environment
+    events: tuple[Event, ...]
+    policy_stored: Policy | None
+
+    @cached_property
+    def contexts(self) -> Contexts:
+        """The run's preferences as arrays."""
+        return weighed(self.config.contexts, self.environment)
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The run's arms."""
+        return default_grid(self.environment, n_max=self.config.n_max, contexts=self.contexts)
+
+    @cached_property
+    def history(self) -> History:
+        """The run round by round, as the figures draw it."""
+        return History.from_events(self.grid, self.events)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy of a finished run, or the best that a stopped one knows of.
+
+        Raises:
+            PolicyError: If nothing was estimated yet.
+        """
+        return self.policy_stored or policy_so_far(self.grid, self.environment, self.events)
+
+    @cached_property
+    def observations(self) -> Observations:
+        """What the run drew."""
+        return observe(self.environment, n_events=len(self.events), **self.config.arguments(self.environment))
+
+    @cached_property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The pick of each context, judged on the queries kept aside."""
+        return self.judged(self.contexts, [Arm(c.candidate, c.n) for c in self.policy.choices])
+
+    def judged(self, contexts: Contexts, picks: list[Arm] | None = None) -> tuple[Verdict, ...]:
+        """Choose pick and runner-up by what the run drew, and judge both on the queries kept aside.
+
+        Raises:
+            RunError: If nothing was sampled.
+        """
+        chosen = judge(self.drawn(contexts), picks)
+        return judge(self.heldout(contexts), [v.pick for v in chosen], [v.runner_up for v in chosen])
+
+    def heldout(self, contexts: Contexts) -> Scores:
+        """Score every arm on the queries kept aside."""
+        return score_queries(self.environment, self.environment.split.heldout, contexts, self.config.n_max)
+
+    def drawn(self, contexts: Contexts) -> Scores:
+        """Score what the run drew, for any weights."""
+        return score_run(self.observations, contexts, self.config.n_max)
+
+    @property
+    def task(self) -> Task | None:
+        """The task with its texts, where there is one."""
+        return tasks.described(self.environment)
+
+    @property
+    def unit(self) -> str:
+        """What cost is counted in."""
+        return self.task.cost.unit if self.task else "the table's own unit"
+
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        """A title per candidate."""
+        task = self.task
+        if task is None or len(task.decoding) > 1:
+            return {name: name for name in self.environment.candidates}
+        return {p.id: p.title or p.id for p in task.prompts}
+
+    @cached_property
+    def context_titles(self) -> dict[str, str]:
+        """A title per context of the run."""
+        known = {c.id: c.title or c.id for c in self.task.contexts} if self.task else {}
+        return {c.id: c.title or known.get(c.id, c.id) for c in self.config.contexts}
+
+    @cached_property
+    def objective_titles(self) -> dict[str, str]:
+        """A title per objective."""
+        return words.objective_titles(self.environment.objectives, self.task)
+
+
+def of(run: RunRow) -> Evidence:
+    """Return the evidence of a run; where its task cannot be opened, the page says why and ends."""
+    environment = tasks.environment(run.config.task, run.config.seed)
+    stored = session.store().events(run.id)
+    last = stored[-1][0] if stored else 0
+    return _cached(session.address(), run.id, last, run.policy is not None, run, environment, tuple(event for _, event in stored))
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _cached(
+    address: str, run_id: str, last: int, is_final: bool, _run: RunRow, _environment: Environment, _events: tuple[Event, ...]
+) -> Evidence:
+    return Evidence(_run.config, _environment, _events, _run.policy)

@@ -1,0 +1,86 @@
+"""The live view: figures that tick each second, charts that are drawn anew at the end of a round."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import streamlit as st
+from iapo_core.runs.store import RunRow
+
+from pages.shell import evidence, figures, session, words
+from pages.shell.evidence import Evidence
+
+ACTIVE = ("queued", "running")
+
+
+def draw(run: RunRow) -> None:
+    """Draw one run; while it is active the KPI row polls the store and starts the page over at a round's end."""
+    found = evidence.of(run)
+    is_active = run.state in ACTIVE
+    st.fragment(_kpis, run_every=1.0 if is_active else None)(run.id, (run.state, run.round), found)
+    if not found.events:
+        st.info("Nothing was drawn yet. The board appears with the first round.", icon=":material/hourglass_empty:")
+        return
+    context = _context(found)
+    left, right = st.columns([3, 2], gap="medium")
+    with left, st.container(border=True):
+        figures.trim_board(found, context, key="board")
+    with right, st.container(border=True):
+        figures.contexts_rounds(found, key="contexts-rounds")
+    below_left, below_right = st.columns(2, gap="medium")
+    with below_left, st.container(border=True):
+        figures.race(found, context, key="race")
+    with below_right, st.container(border=True):
+        figures.curtain(found, key="curtain")
+
+
+def _context(found: Evidence) -> int:
+    names = list(found.contexts.ids)
+    if len(names) == 1:
+        return 0
+    return st.selectbox(
+        "Context shown",
+        range(len(names)),
+        format_func=lambda c: found.context_titles[names[c]],
+        key="live-context",
+        help="The board and the race show one preference at a time; all are trimmed at once.",
+    )
+
+
+def _kpis(run_id: str, drawn: tuple[str, int], found: Evidence) -> None:
+    """Draw the figures in words; ticks on its own."""
+    run = session.store().run(run_id)
+    if (run.state, run.round) != drawn:
+        st.rerun()
+    history = found.history
+    with st.container(horizontal=True, key="kpis"):
+        st.metric(
+            "Round",
+            f"{run.round} of {run.n_rounds}" if run.n_rounds else "–",
+            border=True,
+            help="Each round halves the arms of every context.",
+        )
+        st.metric("Arms alive", f"{history.n_alive:,}", border=True, help="Arms that still compete, per context on average.")
+        st.metric("Spent", f"{run.spent:,} of {run.config.budget:,}", border=True, help="Completions drawn, of the hard cap.")
+        label, value, meaning = _clock(run)
+        st.metric(label, value, border=True, help=meaning)
+        st.metric("Reused", f"{history.n_reused:,}", border=True, help="Completions that had been served before in this run.")
+        st.metric(
+            "Errors",
+            "none" if not history.n_failed else f"{history.n_failed:,} failed",
+            border=True,
+            help="Failed completions score the minimum; none is dropped.",
+        )
+
+
+def _clock(run: RunRow) -> tuple[str, str, str]:
+    now = datetime.fromtimestamp(time.time(), UTC)
+    if run.state == "queued":
+        return "Waiting", words.age(run.created_at, now).removesuffix(" ago"), "Since it was started by you."
+    start, end = words.aware(run.started_at), words.aware(run.finished_at) or now
+    seconds = (end - start).total_seconds() if start else float("nan")
+    if run.state != "running":
+        return "Took", words.duration(seconds), "From the first round to the end."
+    left = seconds / run.round * (run.n_rounds - run.round) if run.round else float("nan")
+    return "Time left", words.duration(left) if run.round else "–", "From the pace of the rounds so far."

@@ -1,0 +1,148 @@
+"""Setting a run up: budget, scales, algorithm, contexts, and exactly what will be bought before anything is."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+from pydantic import ValidationError
+
+from iapo_core.environment import Environment
+from iapo_core.errors import IapoError
+from iapo_core.events import Planned
+from iapo_core.optimize import start
+from iapo_core.runs import catalogue
+from iapo_core.runs.catalogue import TaskEntry
+from iapo_core.runs.config import RunConfig
+from iapo_core.task import Context
+from pages.shell import contexts, knobs, session, tasks, words
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for."""
+
+    entry: TaskEntry
+    budget: int
+    n_max: int
+    algorithm: str
+    options: dict[str, Any]
+    seed: int
+    contexts: tuple[Context, ...]
+    pace_s: float
+
+    def config(self) -> RunConfig:
+        """Return the run that these settings ask for."""
+        return RunConfig(
+            task=self.entry.id,
+            task_fingerprint=catalogue.task_fingerprint(self.entry.id),
+            budget=self.budget,
+            algorithm=self.algorithm,
+            options=self.options,
+            seed=self.seed,
+            n_max=self.n_max,
+            contexts=self.contexts,
+            pace_s=self.pace_s,
+        )
+
+
+def draw() -> None:
+    """Draw the form, the spend plan and the start button."""
+    entry = tasks.choose()
+    environment = tasks.environment(entry.id)
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        st.subheader("Budget and algorithm", anchor=False)
+        budget = knobs.budget()
+        n_max = knobs.n_max(environment, entry.id)
+        algorithm, options = knobs.algorithm(environment)
+        pace_s = knobs.pace(entry)
+        seed = knobs.seed()
+    with right:
+        st.subheader("Contexts: the preferences to serve", anchor=False)
+        st.caption("Every completion is scored for all contexts at once, so more contexts cost nothing extra.")
+        try:
+            chosen = contexts.choose(environment, entry.id)
+        except ValidationError as error:
+            st.error(
+                "A context cannot be used: " + words.escape(error.errors(include_url=False)[0]["msg"]), icon=":material/error:"
+            )
+            chosen = ()
+    settings = Settings(entry, budget, n_max, algorithm, options, seed, chosen, pace_s)
+    plan = _plan(settings, environment)
+    _start(settings, plan is not None)
+
+
+def another(config: Any = None) -> None:
+    """Leave the current run and set up a new one; from a run's settings where given."""
+    session.close_run()
+    st.session_state.pop("nonce", None)
+    if config is None:
+        return
+    st.query_params["task"] = config.task
+    st.session_state["budget"] = config.budget
+    st.session_state["budget-slider"] = knobs.on_slider(config.budget)
+    st.session_state[f"n_max:{config.task}"] = config.n_max
+    st.session_state["algorithm"] = config.algorithm
+    if "k" in config.options:
+        st.session_state["k"] = config.options["k"]
+    st.session_state["seed"] = config.seed
+    st.session_state["pace"] = "watch" if config.pace_s else "once"
+    contexts.prefill(config.task, config.contexts, tuple(config.contexts[0].weights))
+
+
+def _plan(settings: Settings, environment: Environment) -> Planned | None:
+    """Say what the run will buy; the same check that the run makes says what is wrong."""
+    if not settings.contexts:
+        st.warning("Tick at least one context, so that the run has a preference to serve.", icon=":material/info:")
+        return None
+    try:
+        first = next(start(environment, **settings.config().arguments(environment)))
+    except IapoError as error:
+        session.explain(error, "These settings cannot run.")
+        return None
+    if not isinstance(first, Planned):
+        raise TypeError(f"The first event of a run is its plan, not {type(first).__name__}.")
+    with st.container(border=True, key="plan"):
+        st.markdown("**Spend plan**")
+        with st.container(horizontal=True):
+            st.metric("Rounds", first.n_rounds, help="Each round halves the arms of every context.")
+            st.metric(
+                "Completions a round",
+                f"about {settings.budget // first.n_rounds:,}",
+                help="What a round cannot spend moves on to the next.",
+            )
+            st.metric("First round", f"{first.n_completions:,}", help="Exactly what the first round draws.")
+            st.metric("Never more than", f"{settings.budget:,}", help="The hard cap in completions.")
+        n_pulled = int((first.repeats > 0).sum())
+        st.caption(
+            f"Round 1 samples {n_pulled} of {len(first.repeats)} prompts: up to {int(first.repeats.max())} times, "
+            f"{int(first.sizes.max())} completions of one query each." + (f" Note: {first.note}." if first.note else "")
+        )
+    return first
+
+
+def _start(settings: Settings, is_ready: bool) -> None:
+    """Start the run; however often the button is pressed, one form makes one run."""
+    st.session_state.setdefault("nonce", uuid.uuid4().hex)
+    if (
+        st.button(
+            "Start the run",
+            type="primary",
+            icon=":material/play_arrow:",
+            key="start",
+            disabled=not is_ready,
+            help="The run goes on in its own process; you may close this page.",
+        )
+        and is_ready
+    ):
+        try:
+            run_id = session.start(settings.config(), st.session_state["nonce"])
+        except IapoError as error:
+            session.explain(error, "The run could not be started.")
+        else:
+            session.open_run(run_id)
+            st.query_params["run"] = run_id
+            st.rerun()

@@ -1,0 +1,129 @@
+"""The actual texts of an arm: its prompt, and its stored completions with how each was judged."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pandas as pd
+import streamlit as st
+
+from iapo_core.arms import Arm
+from iapo_core.environments import RecordedEnvironment
+from iapo_core.evaluate import Verdict
+from iapo_core.task import Prompt, Task
+from pages.shell import prompts, words
+from pages.shell.evidence import Evidence
+
+
+def read(found: Evidence, verdict: Verdict | None) -> None:
+    """Let the user read two arms side by side."""
+    if found.task is None or not hasattr(found.environment, "texts"):
+        st.info("This task carries counts, not texts, so there is nothing to read.", icon=":material/info:")
+        return
+    names, scales = list(found.environment.candidates), list(range(1, found.config.n_max + 1))
+    arms = [verdict.pick, verdict.runner_up or verdict.pick] if verdict else [Arm(names[0], 1), Arm(names[-1], 1)]
+    if chosen := st.session_state.get("clicked-arm"):
+        arms[0] = Arm(*chosen)
+    chosen_arms = []
+    for column, side, arm in zip(st.columns(2, gap="large"), ("left", "right"), arms, strict=True):
+        with column, st.container(horizontal=True):
+            candidate = st.selectbox(
+                "Prompt",
+                names,
+                index=names.index(arm.candidate),
+                format_func=lambda n: found.titles[n],
+                key=f"text-{side}",
+                help="The arm's prompt.",
+            )
+            n = st.selectbox(
+                "N", scales, index=min(arm.n, len(scales)) - 1, key=f"text-n-{side}", help="Completions that are aggregated."
+            )
+            chosen_arms.append(Arm(candidate, n))
+    compare(found.environment, found.task, *chosen_arms)
+
+
+def compare(environment: RecordedEnvironment, task: Task, left: Arm, right: Arm) -> None:
+    """Show two arms side by side on one query."""
+    ids = [q.id for q in task.queries]
+    heldout = set(environment.split.heldout.tolist())
+    row = st.selectbox(
+        "Query",
+        range(len(ids)),
+        key="text-query",
+        format_func=lambda i: f"{ids[i]}{' (kept aside)' if i in heldout else ''}: {_one_line(task.queries[i].fields)}",
+        help="Queries kept aside were never used to choose.",
+    )
+    gold = task.queries[row].gold
+    if isinstance(gold, str):
+        st.caption("Right answer")
+        st.text(gold)
+    for column, arm, side in zip(st.columns(2, gap="large"), (left, right), ("left", "right"), strict=True):
+        with column:
+            _one(environment, task, arm, row, side)
+
+
+def _one(environment: RecordedEnvironment, task: Task, arm: Arm, row: int, side: str) -> None:
+    candidate = environment.candidates.index(arm.candidate)
+    prompt = task.prompts[candidate // len(task.decoding)]
+    st.markdown(f"**{words.escape(prompt.title or prompt.id)}, N = {arm.n}**")
+    with st.expander("Prompt", expanded=True, key=f"text-prompt-{side}"):
+        _rendered(prompt, task.queries[row].fields)
+    stored = environment.texts(candidate, row)
+    used = stored[: arm.n]
+    if environment.strategy != "best_of_n":
+        votes = Counter(c.answer for c in used)
+        st.caption(f"Votes of the first {len(used)} of {len(stored)} stored completions")
+        st.dataframe(
+            pd.DataFrame(
+                [
+                    {"Answer": answer if answer is not None else "(no answer found)", "Votes": n}
+                    for answer, n in votes.most_common()
+                ]
+            ),
+            hide_index=True,
+            key=f"text-votes-{side}",
+        )
+    titles = words.objective_titles(environment.objectives, task)
+    frame = pd.DataFrame(
+        [
+            {
+                "#": i,
+                "Counts": i <= arm.n,
+                **({"Answer": c.answer or ""} if environment.strategy != "best_of_n" else {}),
+                **{titles[o]: c.scores[k] for k, o in enumerate(environment.objectives)},
+                "Tokens": c.completion_tokens,
+                "Text": c.text if c.error is None else f"(failed: {c.error})",
+            }
+            for i, c in enumerate(stored, start=1)
+        ]
+    )
+    event = st.dataframe(
+        frame,
+        hide_index=True,
+        key=f"text-completions-{side}",
+        on_select="rerun",
+        selection_mode="single-row",
+        height=min(36 * (len(frame) + 1) + 3, 300),
+        column_config={"Counts": st.column_config.CheckboxColumn(help="Whether it is among the arm's N.")},
+    )
+    chosen = event["selection"]["rows"] if event else []
+    index = chosen[0] if chosen else 0
+    st.caption(f"Completion {index + 1}" + ("" if chosen else ", tick a row to read another"))
+    st.code(stored[index].text, language=None, wrap_lines=True)
+
+
+def _rendered(prompt: Prompt, fields: dict[str, str]) -> None:
+    filled = prompt.model_copy(
+        update={
+            "messages": tuple(
+                m.model_copy(update={"content": turn["content"]})
+                for m, turn in zip(prompt.messages, prompt.render(fields), strict=True)
+            )
+        }
+    )
+    prompts.show(filled)
+
+
+def _one_line(fields: dict[str, str]) -> str:
+    text = " ".join(" ".join(fields.values()).split())
+    return text if len(text) <= 80 else f"{text[:79]}…"

@@ -1,0 +1,105 @@
+"""A real server in its own process, a real browser, and an ear for what the page asks of the network."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+class Server:
+    """A dashboard on a free port with its own data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.origin = f"http://127.0.0.1:{self.port}"
+        environment = {**os.environ, "IAPO_DATA_DIR": str(folder), "IAPO_DATABASE_URL": f"sqlite:///{folder / 'iapo.db'}"}
+        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(self.port)]
+        self.log = (folder / "server.log").open("w")
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                if urllib.request.urlopen(f"{self.origin}/_stcore/health", timeout=2).status == 200:  # noqa: S310
+                    return
+            except OSError:
+                time.sleep(0.2)
+        self.stop()
+        raise RuntimeError(f"The server did not start; its log: {(folder / 'server.log').read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=20)
+        self.log.close()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed; apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def start_server(tmp_path):
+    """Start servers that end with the test; each has tasks of its own and nothing in its database."""
+    sys.path.insert(0, str(ROOT / "tests" / "pages"))
+    import tiny
+
+    sys.path.pop(0)
+    started = []
+
+    def start(name: str = "server") -> Server:
+        folder = tmp_path / name
+        folder.mkdir()
+        tiny.write_tasks(folder / "tasks")
+        started.append(Server(folder))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def open_page(chromium):
+    """Open pages that note every request and every complaint of theirs."""
+    contexts = []
+
+    def open_one(**options):
+        context = chromium.new_context(viewport={"width": 1280, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.requests_seen, page.complaints = [], []
+        page.on("request", lambda request: page.requests_seen.append(request.url))
+        page.on("console", lambda message: page.complaints.append(message) if message.type == "error" else None)
+        page.on("pageerror", lambda error: page.complaints.append(error))
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()

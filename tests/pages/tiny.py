@@ -1,0 +1,112 @@
+"""Two small recorded tasks with texts of our own, so that the pages can be tested without the bundled recordings."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+
+N_STORED = 4
+VOTE, BEST = "tiny-vote", "tiny-best"
+
+
+def write_tasks(folder: Path) -> None:
+    """Write both task folders."""
+    _write(folder / VOTE, *_vote())
+    _write(folder / BEST, *_best())
+
+
+def _vote():
+    """Prompt `sure` is right 9 times in 10, `guess` half the time, `wrong` seldom."""
+    rng = np.random.default_rng(1)
+    accuracy = {"sure": 0.9, "guess": 0.5, "wrong": 0.2}
+    queries = [{"id": f"q{i}", "fields": {"text": f"Is {2 * i} even?"}, "gold": "yes"} for i in range(1, 11)]
+    task = {
+        "title": "Tiny vote",
+        "description": "Written for the tests.",
+        "strategy": "majority_vote",
+        "objectives": [{"id": "correct", "title": "Correct answer", "scorer": "choice", "params": {"choices": ["yes", "no"]}}],
+        "contexts": [
+            {"id": "free", "title": "accuracy only", "weights": {"correct": 1.0}, "cost_weight": 0.0},
+            {"id": "dear", "title": "cost matters", "weights": {"correct": 1.0}, "cost_weight": 1.0},
+        ],
+        "prompts": [{"id": name, "title": name.capitalize(), "template": "{text}"} for name in accuracy],
+        "queries": queries,
+    }
+    return task, lambda prompt, query: "yes" if rng.random() < accuracy[prompt] else "no"
+
+
+def _best():
+    """Prompt `short` writes simply and names no key word; `full` names every key word in long words."""
+    texts = {
+        "short": "It is so. It was so. We all saw it go by.",
+        "full": "Photosynthesis transforms electromagnetic sunlight, atmospheric carbon-dioxide and groundwater into carbohydrates.",
+    }
+    queries = [
+        {"id": f"q{i}", "fields": {"topic": f"topic {i}"}, "gold": ["photosynthesis", "sunlight", "carbohydrates"]}
+        for i in range(1, 9)
+    ]
+    task = {
+        "title": "Tiny best",
+        "description": "Two objectives that pull apart.",
+        "strategy": "best_of_n",
+        "objectives": [
+            {"id": "simple", "title": "Simple language", "scorer": "simplicity"},
+            {"id": "complete", "title": "Key words covered", "scorer": "keywords"},
+        ],
+        "contexts": [
+            {"id": "plain", "title": "mostly simple", "weights": {"simple": 0.9, "complete": 0.1}, "cost_weight": 0.0},
+            {"id": "rich", "title": "mostly complete", "weights": {"simple": 0.1, "complete": 0.9}, "cost_weight": 0.0},
+        ],
+        "prompts": [{"id": name, "title": name.capitalize(), "template": "Explain {topic}."} for name in texts],
+        "queries": queries,
+    }
+    return task, lambda prompt, query: texts[prompt]
+
+
+def _write(folder: Path, task: dict, answer) -> None:
+    folder.mkdir(parents=True)
+    task = {
+        "schema": 1,
+        "id": folder.name,
+        "origin": "recorded",
+        "n_max": N_STORED,
+        "cost": {"unit": "1000 completion tokens", "per_prompt_token": 0.0, "per_completion_token": 0.01},
+        "decoding": [{"id": "t1", "model": "test/tiny"}],
+        "recording": "completions.parquet",
+        **task,
+    }
+    (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
+    rows = [
+        {
+            "prompt": p["id"],
+            "decoding": "t1",
+            "query": q["id"],
+            "sample": s,
+            "text": answer(p["id"], q["id"]),
+            "finish_reason": "stop",
+            "prompt_tokens": 10,
+            "completion_tokens": 5 if p["id"] in ("short", "guess", "wrong") else 20,
+            "latency_s": 0.1,
+            "error": None,
+        }
+        for p in task["prompts"]
+        for q in task["queries"]
+        for s in range(N_STORED)
+    ]
+    schema = pyarrow.schema(
+        [
+            ("prompt", pyarrow.string()),
+            ("decoding", pyarrow.string()),
+            ("query", pyarrow.string()),
+            ("sample", pyarrow.int64()),
+            ("text", pyarrow.string()),
+            ("finish_reason", pyarrow.string()),
+            ("prompt_tokens", pyarrow.int64()),
+            ("completion_tokens", pyarrow.int64()),
+            ("latency_s", pyarrow.float64()),
+            ("error", pyarrow.string()),
+        ]
+    )
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), folder / "completions.parquet")
