@@ -72,7 +72,7 @@ class _Run:
         self._order = rng.permutation(environment.split.train)
         self._next = 0
         self._votes = VoteCells(len(grid.candidates)) if environment.strategy == "majority_vote" else None
-        self._variance = np.zeros((len(grid.candidates), grid.n_max))
+        self._variance: FloatArray = np.zeros((len(grid.candidates), grid.n_max))
         self._utilities: dict[tuple[int, int], list[FloatArray]] = {}  # (candidate, depth) -> utilities (cells, W, n)
         self._direct = Estimates(len(grid.candidates), grid.n_max, grid.contexts, environment.strategy)
         self._reward = np.full((len(grid.contexts.distinct), len(grid.candidates), grid.n_max), np.nan)
@@ -188,11 +188,11 @@ class _Run:
         if self._votes is not None:
             fit = self._votes.fit(n_max)
             self._strength, self._variance = fit.strength, fit.variance
-            credit: FloatArray = contexts.distinct[:, 0, None, None] * fit.credit
+            credit: FloatArray = contexts.distinct[:, :1, None] * fit.credit
             return credit
         if self.environment.strategy == "mixed":
             return self._direct.reward
-        reward: FloatArray = np.full(self._reward.shape, np.nan)
+        reward = np.full_like(self._reward, np.nan)
         for p in {candidate for candidate, _ in self._utilities}:
             cells = [np.concatenate(parts) for (candidate, _), parts in self._utilities.items() if candidate == p]
             reward[:, p] = extended_maxima(cells, n_max)
@@ -202,7 +202,7 @@ class _Run:
         """Return half of the 95 % interval of each reward: of the direct estimate where there is one, else of the model."""
         direct = self._direct.half_width()
         if self._votes is None:
-            deepest = np.fmax.accumulate(np.where(np.isnan(direct), -np.inf, direct), axis=2)
+            deepest: FloatArray = np.fmax.accumulate(np.where(np.isnan(direct), -np.inf, direct), axis=2)
             return np.where(np.isnan(direct), np.where(np.isfinite(deepest), deepest, np.nan), direct)
         n_queries = self._direct.n_queries()[:, :1].astype(float)  # (P, 1)
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -40,7 +40,8 @@ def extended_maxima(cells: Sequence[FloatArray], n_max: int) -> FloatArray:
         curve[:, :depth] = best_of_n(group).mean(axis=0)[:, :depth]
         curve[:, depth:] = curve[:, depth - 1 : depth] + deepest[:, depth:] - deepest[:, depth - 1 : depth]
         curves.append(curve)
-    mean: FloatArray = np.average([*curves, deepest], axis=0, weights=n_cells)
+    shares = n_cells / n_cells.sum()
+    mean: FloatArray = np.einsum("g,gwn->wn", shares, np.stack([*curves, deepest]))
     return mean
 
 
@@ -48,7 +49,8 @@ def _residuals(group: FloatArray) -> FloatArray:
     """Return the residuals around the cell means, without their shrinkage, shape (W, cells n)."""
     n = group.shape[2]
     residuals = (group - group.mean(axis=2, keepdims=True)) * np.sqrt(n / (n - 1))
-    return np.moveaxis(residuals, 1, 0).reshape(group.shape[1], -1)
+    flat: FloatArray = np.moveaxis(residuals, 1, 0).reshape(group.shape[1], -1)
+    return flat
 
 
 def _expected_maxima(values: FloatArray, n_max: int) -> FloatArray:

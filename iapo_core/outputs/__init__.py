@@ -1,0 +1,1 @@
+"""What leaves the product: figures, reports and exports."""

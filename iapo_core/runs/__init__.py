@@ -1,0 +1,1 @@
+"""What must outlive a browser tab: run configs, the task catalogue, the store and the worker."""

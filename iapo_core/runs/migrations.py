@@ -1,0 +1,50 @@
+"""The database's schema as an ordered list of migrations; what has been applied is recorded and never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, inspect, text
+
+from iapo_core.errors import StoreError
+
+MIGRATIONS: Sequence[tuple[str, ...]] = (
+    (
+        """CREATE TABLE runs (
+            id VARCHAR(32) PRIMARY KEY, nonce VARCHAR(64) UNIQUE, config TEXT NOT NULL, fingerprint VARCHAR(64) NOT NULL,
+            state VARCHAR(16) NOT NULL, message TEXT NOT NULL DEFAULT '', spent BIGINT NOT NULL DEFAULT 0,
+            round INTEGER NOT NULL DEFAULT 0, n_rounds INTEGER NOT NULL DEFAULT 0, requested VARCHAR(16),
+            token INTEGER NOT NULL DEFAULT 0, owner VARCHAR(64), lease_until DOUBLE PRECISION NOT NULL DEFAULT 0,
+            created_at DOUBLE PRECISION NOT NULL, started_at DOUBLE PRECISION, finished_at DOUBLE PRECISION, policy TEXT)""",
+        "CREATE INDEX runs_by_state ON runs (state, created_at)",
+        """CREATE TABLE events (
+            run_id VARCHAR(32) NOT NULL REFERENCES runs (id), seq INTEGER NOT NULL, payload TEXT NOT NULL,
+            PRIMARY KEY (run_id, seq))""",
+        "CREATE TABLE workers (id VARCHAR(64) PRIMARY KEY, beat DOUBLE PRECISION NOT NULL)",
+    ),
+)
+
+
+def migrate(connection: Connection, *, place: str) -> None:
+    """Bring the database to this version, inside the caller's transaction.
+
+    Raises:
+        StoreError: If it was written by newer software, or holds other tables.
+    """
+    tables = set(inspect(connection).get_table_names())
+    version = 0
+    if "iapo_schema" in tables:
+        version = int(connection.execute(text("SELECT MAX(version) FROM iapo_schema")).scalar() or 0)
+    elif tables & {"runs", "events", "workers"}:
+        raise StoreError(f"{place} holds tables of other software; give IAPO its own database with IAPO_DATABASE_URL.")
+    else:
+        connection.execute(text("CREATE TABLE iapo_schema (version INTEGER PRIMARY KEY)"))
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"{place} was written by a newer IAPO (schema {version}, this one knows {len(MIGRATIONS)}); "
+            "update IAPO or use another database."
+        )
+    for number in range(version + 1, len(MIGRATIONS) + 1):
+        for statement in MIGRATIONS[number - 1]:
+            connection.execute(text(statement))
+        connection.execute(text("INSERT INTO iapo_schema (version) VALUES (:version)"), {"version": number})

@@ -1,0 +1,343 @@
+"""Runs and their events in a database: SQLite in WAL mode by default, PostgreSQL by URL.
+
+Every write names the fencing token of the lease that it was made under, so a worker that lost its lease (it slept, it was
+stopped) changes nothing any more. No transaction is held while something else is waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from sqlalchemy import Connection, Engine, Row, create_engine, event, make_url, text
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from iapo_core.errors import RunError, StoreError
+from iapo_core.events import Event, Finished, Planned, Pulled, from_json, to_json
+from iapo_core.policy import Policy
+from iapo_core.runs.catalogue import data_dir
+from iapo_core.runs.config import RunConfig
+from iapo_core.runs.migrations import migrate
+
+State = Literal["queued", "running", "finished", "stopped", "failed"]
+ACTIVE: tuple[State, ...] = ("queued", "running")
+_BUSY_S = 30
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run as it stands."""
+
+    id: str
+    config: RunConfig
+    state: State
+    message: str
+    spent: int
+    round: int
+    n_rounds: int
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    policy: Policy | None
+
+    @property
+    def is_active(self) -> bool:
+        """True while the run waits or goes on."""
+        return self.state in ACTIVE
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to drive a run, for as long as the lease is renewed."""
+
+    run_id: str
+    token: int
+
+
+class LeaseLostError(StoreError):
+    """Another worker has taken the run over."""
+
+
+class Store:
+    """Reads and writes runs; safe to share between threads and processes."""
+
+    def __init__(self, writer: Engine, reader: Engine, place: str) -> None:
+        self._writer, self._reader, self.place = writer, reader, place
+
+    @classmethod
+    def open(cls, url: str | None = None) -> Self:
+        """Open the database, creating or upgrading it; IAPO_DATABASE_URL, or `iapo.db` in the data folder.
+
+        Raises:
+            StoreError: If it cannot be used, with the reason.
+        """
+        address = make_url(url or os.environ.get("IAPO_DATABASE_URL") or f"sqlite:///{data_dir() / 'iapo.db'}")
+        place = address.render_as_string(hide_password=True)
+        try:
+            writer = _engine(address, is_writer=True)
+            reader = _engine(address, is_writer=False)
+            with writer.begin() as connection:
+                migrate(connection, place=place)
+        except (SQLAlchemyError, ModuleNotFoundError) as error:
+            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise StoreError(f"The database {place} cannot be used ({reason}); check the file or IAPO_DATABASE_URL.") from error
+        return cls(writer, reader, place)
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._writer.dispose()
+        self._reader.dispose()
+
+    def create_run(self, config: RunConfig, *, nonce: str | None = None, run_id: str | None = None) -> str:
+        """Queue a run; the same nonce gives the same run, however often it is sent."""
+        run_id = run_id or secrets.token_hex(6)
+        values = {
+            "id": run_id,
+            "nonce": nonce,
+            "config": config.model_dump_json(),
+            "fingerprint": config.fingerprint,
+            "now": time.time(),
+        }
+        try:
+            with self._write() as connection:
+                connection.execute(
+                    text(
+                        "INSERT INTO runs (id, nonce, config, fingerprint, state, created_at) "
+                        "VALUES (:id, :nonce, :config, :fingerprint, 'queued', :now)"
+                    ),
+                    values,
+                )
+        except IntegrityError:
+            with self._read() as connection:
+                where = "nonce = :nonce OR id = :id" if nonce else "id = :id"
+                found = connection.execute(text(f"SELECT id FROM runs WHERE {where}"), values).scalar()  # noqa: S608
+            return str(found)
+        return run_id
+
+    def run(self, run_id: str) -> RunRow:
+        """Return a run.
+
+        Raises:
+            RunError: If there is none.
+        """
+        with self._read() as connection:
+            row = connection.execute(text("SELECT * FROM runs WHERE id = :id"), {"id": run_id}).one_or_none()
+        if row is None:
+            raise RunError(f"There is no run {run_id!r} in this database; open one from the list of recent runs.")
+        return _run_row(row)
+
+    def runs(self, limit: int = 50) -> list[RunRow]:
+        """Return the newest runs first."""
+        with self._read() as connection:
+            rows = connection.execute(text("SELECT * FROM runs ORDER BY created_at DESC LIMIT :limit"), {"limit": limit}).all()
+        return [_run_row(row) for row in rows]
+
+    def events(self, run_id: str, after: int = 0) -> list[tuple[int, Event]]:
+        """Return the events with a sequence number above `after`, in order."""
+        return [(seq, from_json(payload)) for seq, payload in self.payloads(run_id, after)]
+
+    def payloads(self, run_id: str, after: int = 0) -> list[tuple[int, str]]:
+        """Return stored events as the text that was stored."""
+        with self._read() as connection:
+            rows = connection.execute(
+                text("SELECT seq, payload FROM events WHERE run_id = :id AND seq > :after ORDER BY seq"),
+                {"id": run_id, "after": after},
+            ).all()
+        return [(int(row.seq), str(row.payload)) for row in rows]
+
+    def request(self, run_id: str, command: Literal["cancel", "resume"]) -> None:
+        """Ask for a run to be stopped (what it has is kept) or to go on.
+
+        Raises:
+            RunError: If its state does not allow that.
+        """
+        if command == "cancel":
+            statement = (
+                "UPDATE runs SET requested = 'cancel', "
+                "state = CASE WHEN state = 'queued' AND round = 0 THEN 'stopped' ELSE state END, "
+                "message = CASE WHEN state = 'queued' AND round = 0 THEN 'Stopped before it began.' ELSE message END "
+                "WHERE id = :id AND state IN ('queued', 'running')"
+            )
+        else:
+            statement = (
+                "UPDATE runs SET requested = NULL, state = 'queued', message = '', finished_at = NULL, lease_until = 0 "
+                "WHERE id = :id AND state IN ('stopped', 'failed')"
+            )
+        with self._write() as connection:
+            n_changed = connection.execute(text(statement), {"id": run_id}).rowcount
+        if not n_changed:
+            state = self.run(run_id).state
+            raise RunError(f"Run {run_id} is {state}, so it cannot be asked to {command}.")
+
+    def claim(self, worker_id: str, lease_s: float, run_id: str | None = None) -> Claim | None:
+        """Take the oldest run that is queued, or whose worker's lease ran out; None if there is none.
+
+        Args:
+            worker_id: Who takes it.
+            lease_s: For how long, unless renewed.
+            run_id: Take this run or none.
+        """
+        chosen = "AND id = :run_id " if run_id else ""
+        with self._write() as connection:
+            now = time.time()
+            row = connection.execute(
+                text(
+                    "SELECT id, token FROM runs WHERE (state = 'queued' OR (state = 'running' AND lease_until < :now)) "  # noqa: S608
+                    f"{chosen}ORDER BY created_at LIMIT 1"
+                ),
+                {"now": now, "run_id": run_id} if run_id else {"now": now},
+            ).one_or_none()
+            if row is None:
+                return None
+            n_changed = connection.execute(
+                text(
+                    "UPDATE runs SET state = 'running', owner = :owner, token = token + 1, lease_until = :until, "
+                    "started_at = COALESCE(started_at, :now) WHERE id = :id AND token = :token"
+                ),
+                {"owner": worker_id, "until": now + lease_s, "now": now, "id": row.id, "token": row.token},
+            ).rowcount
+        return Claim(row.id, row.token + 1) if n_changed else None
+
+    def renew(self, claim: Claim, lease_s: float) -> str | None:
+        """Renew the lease; returns what the run was asked to do, if anything.
+
+        Raises:
+            LeaseLostError: If another worker has the run.
+        """
+        with self._write() as connection:
+            self._fenced(connection, claim, "lease_until = :until", until=time.time() + lease_s)
+            requested = connection.execute(text("SELECT requested FROM runs WHERE id = :id"), {"id": claim.run_id}).scalar()
+        return str(requested) if requested else None
+
+    def requested(self, run_id: str) -> str | None:
+        """Return what the run was asked to do, if anything."""
+        with self._read() as connection:
+            return connection.execute(text("SELECT requested FROM runs WHERE id = :id"), {"id": run_id}).scalar()
+
+    def append(self, claim: Claim, seq: int, event: Event) -> None:
+        """Store the next event and what it says of the run's progress, in one transaction.
+
+        Raises:
+            LeaseLostError: If another worker has the run.
+        """
+        progress: dict[str, Any] = {}
+        if isinstance(event, Planned):
+            progress = {"round": event.round, "n_rounds": event.n_rounds}
+        elif isinstance(event, Pulled | Finished):
+            progress = {"spent": event.spent}
+        with self._write() as connection:
+            self._fenced(connection, claim, ", ".join(["token = token", *(f"{name} = :{name}" for name in progress)]), **progress)
+            connection.execute(
+                text("INSERT INTO events (run_id, seq, payload) VALUES (:id, :seq, :payload)"),
+                {"id": claim.run_id, "seq": seq, "payload": to_json(event)},
+            )
+
+    def finish(self, claim: Claim, state: State, *, message: str = "", policy: Policy | None = None) -> None:
+        """Set the run's last state and give the lease back.
+
+        Raises:
+            LeaseLostError: If another worker has the run.
+        """
+        with self._write() as connection:
+            self._fenced(
+                connection,
+                claim,
+                "state = :state, message = :message, policy = COALESCE(:policy, policy), finished_at = :now, lease_until = 0, "
+                "owner = NULL, requested = NULL",
+                state=state,
+                message=message,
+                policy=None if policy is None else policy.model_dump_json(),
+                now=None if state == "queued" else time.time(),
+            )
+
+    def beat(self, worker_id: str) -> None:
+        """Say that a worker lives."""
+        with self._write() as connection:
+            values = {"id": worker_id, "now": time.time()}
+            if not connection.execute(text("UPDATE workers SET beat = :now WHERE id = :id"), values).rowcount:
+                connection.execute(text("INSERT INTO workers (id, beat) VALUES (:id, :now)"), values)
+
+    def sign_off(self, worker_id: str) -> None:
+        """Say that a worker ends, and forget those that ended without a word."""
+        with self._write() as connection:
+            connection.execute(
+                text("DELETE FROM workers WHERE id = :id OR beat < :old"), {"id": worker_id, "old": time.time() - 3600}
+            )
+
+    def last_beat(self) -> float:
+        """Return when a worker was last seen, 0 if never."""
+        with self._read() as connection:
+            return float(connection.execute(text("SELECT MAX(beat) FROM workers")).scalar() or 0.0)
+
+    def _fenced(self, connection: Connection, claim: Claim, assignments: str, **values: Any) -> None:
+        n_changed = connection.execute(
+            text(f"UPDATE runs SET {assignments} WHERE id = :run_id AND token = :run_token AND state = 'running'"),  # noqa: S608
+            {**values, "run_id": claim.run_id, "run_token": claim.token},
+        ).rowcount
+        if not n_changed:
+            raise LeaseLostError(f"Another worker has taken run {claim.run_id} over; this one stops.")
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with _in_words(self.place), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        with _in_words(self.place), self._reader.connect() as connection:
+            yield connection
+
+
+@contextmanager
+def _in_words(place: str) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise StoreError(f"The database {place} refuses ({reason}); nothing was changed. Free it, then try again.") from error
+
+
+def _engine(address: Any, *, is_writer: bool) -> Engine:
+    if address.get_backend_name() != "sqlite":
+        return create_engine(address, pool_pre_ping=True)
+    engine = create_engine(address, connect_args={"timeout": _BUSY_S})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin when we say so
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_S * 1000}"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    if is_writer:
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            # A deferred transaction that turns into a writer fails at once when another one writes, whatever the time-out.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _run_row(row: Row[Any]) -> RunRow:
+    return RunRow(
+        id=row.id,
+        config=RunConfig.model_validate_json(row.config),
+        state=row.state,
+        message=row.message,
+        spent=row.spent,
+        round=row.round,
+        n_rounds=row.n_rounds,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        policy=None if row.policy is None else Policy.model_validate_json(row.policy),
+    )
