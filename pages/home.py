@@ -1,10 +1,10 @@
 """Home: a finished run first, then what this is for, the sample tasks and the recent runs."""
 
 import streamlit as st
-from iapo_core.runs.store import RunRow
-from iapo_core.runs.worker import showcase
 
 from iapo_core.errors import IapoError
+from iapo_core.runs.store import RunRow
+from iapo_core.runs.worker import showcase
 from pages.shell import cards, evidence, figures, guard, header, session, setup, sitemap, tasks, words
 
 guard.enter()
@@ -108,7 +108,7 @@ def recent() -> None:
     st.dataframe(
         [
             {
-                "Run": f"run?run={run.id}" if run.state in ("queued", "running") else f"results?run={run.id}",
+                "Run": f"run?run={run.id}" if run.is_active else f"results?run={run.id}",
                 "State": words.STATES[run.state][2],
                 "Task": tasks.title(run.config.task),
                 "Spent": f"{run.spent:,} of {run.config.budget:,}",

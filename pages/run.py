@@ -1,9 +1,9 @@
 """Run: set the budget and the contexts, start, and watch arms being trimmed."""
 
 import streamlit as st
-from iapo_core.runs.store import RunRow
 
 from iapo_core.errors import IapoError
+from iapo_core.runs.store import RunRow
 from pages.shell import guard, live, session, setup, sitemap, words
 
 guard.enter()
@@ -29,7 +29,7 @@ def main() -> None:
 def controls(run: RunRow) -> None:
     """Offer what can be done with the run in its state."""
     with st.container(horizontal=True, horizontal_alignment="right", key="run-controls"):
-        if run.state in ("queued", "running"):
+        if run.is_active:
             st.button(
                 "Cancel",
                 icon=":material/stop:",
@@ -52,7 +52,7 @@ def controls(run: RunRow) -> None:
             "See the results", type="primary", icon=":material/insights:", key="to-results", help="The pick per context and why."
         ):
             st.switch_page(sitemap.RESULTS, query_params={"run": run.id})
-        if run.state not in ("queued", "running"):
+        if not run.is_active:
             st.button(
                 "Run again",
                 icon=":material/replay:",

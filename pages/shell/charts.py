@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import pandas as pd
 import streamlit as st
 
+from iapo_core.outputs.export import safe_csv
+
 CONFIG: dict[str, Any] = {
     "displaylogo": False,
     "showSendToCloud": False,
@@ -68,10 +70,5 @@ def twin(record: Record, *, key: str) -> None:
 
 def csv(frame: pd.DataFrame) -> bytes:
     """Return CSV in which no cell starts a formula when a spreadsheet opens it."""
-    safe = frame.copy()
-    for column in safe.columns:
-        if not pd.api.types.is_numeric_dtype(safe[column]):
-            safe[column] = safe[column].map(
-                lambda cell: f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r\0" and cell else cell
-            )
-    return safe.to_csv(index=False).encode("utf-8", "surrogatepass")
+    rows = frame.itertuples(index=False, name=None)
+    return safe_csv([str(column) for column in frame.columns], rows).encode("utf-8", "surrogatepass")

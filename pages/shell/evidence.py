@@ -7,7 +7,6 @@ from functools import cached_property
 
 import streamlit as st
 from iapo_core.outputs.history import History
-from iapo_core.runs.store import RunRow
 
 from iapo_core.arms import Arm, Contexts, Grid
 from iapo_core.environment import Environment, default_grid
@@ -16,6 +15,7 @@ from iapo_core.events import Event
 from iapo_core.optimize import policy_so_far
 from iapo_core.policy import Policy
 from iapo_core.runs.config import RunConfig, weighed
+from iapo_core.runs.store import RunRow
 from iapo_core.task import Task
 from pages.shell import session, tasks, words
 

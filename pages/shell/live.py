@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 
 import streamlit as st
-from iapo_core.runs.store import RunRow
 
+from iapo_core.runs.store import RunRow
 from pages.shell import evidence, figures, session, words
 from pages.shell.evidence import Evidence
-
-ACTIVE = ("queued", "running")
 
 
 def draw(run: RunRow) -> None:
     """Draw one run; while it is active the KPI row polls the store and starts the page over at a round's end."""
     found = evidence.of(run)
-    is_active = run.state in ACTIVE
+    is_active = run.is_active
     st.fragment(_kpis, run_every=1.0 if is_active else None)(run.id, (run.state, run.round), found)
     if not found.events:
         st.info("Nothing was drawn yet. The board appears with the first round.", icon=":material/hourglass_empty:")
@@ -75,12 +72,14 @@ def _kpis(run_id: str, drawn: tuple[str, int], found: Evidence) -> None:
 
 
 def _clock(run: RunRow) -> tuple[str, str, str]:
-    now = datetime.fromtimestamp(time.time(), UTC)
-    if run.state == "queued":
-        return "Waiting", words.age(run.created_at, now).removesuffix(" ago"), "Since it was started by you."
-    start, end = words.aware(run.started_at), words.aware(run.finished_at) or now
-    seconds = (end - start).total_seconds() if start else float("nan")
+    """Return a label, a time and what it means."""
+    now = time.time()
+    if run.state == "queued" or run.started_at is None:
+        return "Waiting", words.duration(now - run.created_at), "Since you started it."
     if run.state != "running":
-        return "Took", words.duration(seconds), "From the first round to the end."
-    left = seconds / run.round * (run.n_rounds - run.round) if run.round else float("nan")
-    return "Time left", words.duration(left) if run.round else "–", "From the pace of the rounds so far."
+        return "Took", words.duration((run.finished_at or now) - run.started_at), "From the first round to the end."
+    n_done = run.round - 1
+    if n_done < 1:
+        return "Time left", "–", "Known after the first round."
+    left = (now - run.started_at) / n_done * (run.n_rounds - n_done)
+    return "Time left", words.duration(left), "From the pace of the rounds so far."

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 import streamlit as st
-from iapo_core.runs.store import RunRow, Store
-from iapo_core.runs.worker import ensure_worker, showcase
 
 from iapo_core.errors import IapoError
 from iapo_core.runs.config import RunConfig
+from iapo_core.runs.store import RunRow, Store
+from iapo_core.runs.worker import ensure_worker, showcase
 from pages.shell import sitemap, words
 
 _CURRENT = "current_run"

@@ -70,9 +70,8 @@ def draw() -> None:
                 "A context cannot be used: " + words.escape(error.errors(include_url=False)[0]["msg"]), icon=":material/error:"
             )
             chosen = ()
-    settings = Settings(entry, budget, n_max, algorithm, options, seed, chosen, pace_s)
-    plan = _plan(settings, environment)
-    _start(settings, plan is not None)
+        settings = Settings(entry, budget, n_max, algorithm, options, seed, chosen, pace_s)
+        _start(settings, is_ready=_plan(settings, environment) is not None)
 
 
 def another(config: Any = None) -> None:
@@ -124,7 +123,7 @@ def _plan(settings: Settings, environment: Environment) -> Planned | None:
     return first
 
 
-def _start(settings: Settings, is_ready: bool) -> None:
+def _start(settings: Settings, *, is_ready: bool) -> None:
     """Start the run; however often the button is pressed, one form makes one run."""
     st.session_state.setdefault("nonce", uuid.uuid4().hex)
     if (

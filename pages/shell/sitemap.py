@@ -7,7 +7,8 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import Page
 
-HOME, TASK, RUN, RESULTS, EXPORT = (f"pages/{name}.py" for name in ("home", "task", "run", "results", "export"))
+_FOLDER = Path(__file__).parents[1]
+HOME, TASK, RUN, RESULTS, EXPORT = (str(_FOLDER / f"{name}.py") for name in ("home", "task", "run", "results", "export"))
 MARK = Path(__file__).with_name("mark.svg")
 WORDMARK = Path(__file__).with_name("wordmark.svg")
 

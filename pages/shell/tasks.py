@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import streamlit as st
-from iapo_core.runs.catalogue import TaskEntry
 
 from iapo_core.environment import Environment
 from iapo_core.errors import IapoError
 from iapo_core.runs import catalogue
+from iapo_core.runs.catalogue import TaskEntry
 from iapo_core.task import Task
 from pages.shell import session
 

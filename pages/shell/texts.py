@@ -6,6 +6,7 @@ from collections import Counter
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from iapo_core.arms import Arm
 from iapo_core.environments import RecordedEnvironment
@@ -14,32 +15,50 @@ from iapo_core.task import Prompt, Task
 from pages.shell import prompts, words
 from pages.shell.evidence import Evidence
 
+CLICKED = "clicked-arm"
+
 
 def read(found: Evidence, verdict: Verdict | None) -> None:
-    """Let the user read two arms side by side."""
-    if found.task is None or not hasattr(found.environment, "texts"):
+    """Let the user read two arms side by side; begins with the pick, or the arm that was clicked, and the runner-up."""
+    if found.task is None or not isinstance(found.environment, RecordedEnvironment):
         st.info("This task carries counts, not texts, so there is nothing to read.", icon=":material/info:")
         return
-    names, scales = list(found.environment.candidates), list(range(1, found.config.n_max + 1))
-    arms = [verdict.pick, verdict.runner_up or verdict.pick] if verdict else [Arm(names[0], 1), Arm(names[-1], 1)]
-    if chosen := st.session_state.get("clicked-arm"):
-        arms[0] = Arm(*chosen)
-    chosen_arms = []
-    for column, side, arm in zip(st.columns(2, gap="large"), ("left", "right"), arms, strict=True):
-        with column, st.container(horizontal=True):
-            candidate = st.selectbox(
-                "Prompt",
-                names,
-                index=names.index(arm.candidate),
-                format_func=lambda n: found.titles[n],
-                key=f"text-{side}",
-                help="The arm's prompt.",
-            )
-            n = st.selectbox(
-                "N", scales, index=min(arm.n, len(scales)) - 1, key=f"text-n-{side}", help="Completions that are aggregated."
-            )
-            chosen_arms.append(Arm(candidate, n))
-    compare(found.environment, found.task, *chosen_arms)
+    names = list(found.environment.candidates)
+    pick = verdict.pick if verdict else Arm(names[0], 1)
+    rival = (verdict.runner_up if verdict else None) or Arm(names[-1], pick.n)
+    clicked = st.session_state.pop(CLICKED, None)
+    left, right = st.columns(2, gap="large")
+    arms = (
+        _choose(found, left, "left", pick, Arm(*clicked) if clicked else None),
+        _choose(found, right, "right", rival, None),
+    )
+    compare(found.environment, found.task, *arms)
+
+
+def _choose(found: Evidence, column: DeltaGenerator, side: str, default: Arm, clicked: Arm | None) -> Arm:
+    name_key, scale_key = f"text-{side}:{found.config.task}", f"text-n-{side}:{found.config.task}:{found.config.n_max}"
+    st.session_state.setdefault(name_key, default.candidate)
+    st.session_state.setdefault(scale_key, default.n)
+    if clicked is not None:
+        st.session_state[name_key], st.session_state[scale_key] = clicked.candidate, clicked.n
+    with column, st.container(horizontal=True):
+        candidate = st.selectbox(
+            "Prompt",
+            found.environment.candidates,
+            format_func=lambda name: found.titles[name],
+            key=name_key,
+            persist_state="session",
+            help="The arm's prompt.",
+        )
+        n = st.selectbox(
+            "N",
+            range(1, found.config.n_max + 1),
+            key=scale_key,
+            persist_state="session",
+            width=110,
+            help="Completions that are aggregated.",
+        )
+    return Arm(candidate, n)
 
 
 def compare(environment: RecordedEnvironment, task: Task, left: Arm, right: Arm) -> None:

@@ -24,7 +24,6 @@ def draw() -> None:
             st.button(
                 "Check and add",
                 key="upload-add",
-                disabled=file is None,
                 icon=":material/fact_check:",
                 help="Stores the table if it is in order.",
             )

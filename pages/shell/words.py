@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-
-from iapo_core.runs.store import RunRow
+import time
 
 from iapo_core.evaluate import Verdict
+from iapo_core.runs.store import RunRow
 from iapo_core.task import Objective, Task
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]()<>#!|$:~{}&^+=-])")
@@ -102,21 +101,16 @@ def cost(value: float) -> str:
     return "–" if value != value else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def age(moment: datetime | None, now: datetime | None = None) -> str:
-    """Say how long ago something was."""
+def age(moment: float | None, now: float | None = None) -> str:
+    """Say how long ago something was; moments are seconds since 1970."""
     if moment is None:
         return "–"
-    seconds = max(((now or datetime.now(UTC)) - aware(moment)).total_seconds(), 0.0)
+    seconds = max((time.time() if now is None else now) - moment, 0.0)
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:
             count = int(seconds // size)
             return f"{count} {unit}{'s' if count > 1 else ''} ago"
     return "just now"
-
-
-def aware(moment: datetime | None) -> datetime | None:
-    """Return a moment with its time zone; stored ones are UTC."""
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 def headline(run: RunRow) -> str:

@@ -41,12 +41,10 @@ def _best():
     """Prompt `short` writes simply and names no key word; `full` names every key word in long words."""
     texts = {
         "short": "It is so. It was so. We all saw it go by.",
-        "full": "Photosynthesis transforms electromagnetic sunlight, atmospheric carbon-dioxide and groundwater into carbohydrates.",
+        "full": "Photosynthesis transforms electromagnetic sunlight and atmospheric dioxide into carbohydrates.",
     }
-    queries = [
-        {"id": f"q{i}", "fields": {"topic": f"topic {i}"}, "gold": ["photosynthesis", "sunlight", "carbohydrates"]}
-        for i in range(1, 9)
-    ]
+    gold = ["photosynthesis", "sunlight", "carbohydrates"]
+    queries = [{"id": f"q{i}", "fields": {"topic": f"topic {i}"}, "gold": gold} for i in range(1, 9)]
     task = {
         "title": "Tiny best",
         "description": "Two objectives that pull apart.",

@@ -1,0 +1,126 @@
+"""Setting up, starting, watching and stopping runs."""
+
+import pytest
+
+from iapo_core.runs.worker import ensure_finished
+from tests.pages import tiny
+from tests.pages.test_pages import words_of
+
+
+def test_start_makes_one_run_however_often_it_is_pressed(open_page, store):
+    app = open_page("run", task=tiny.VOTE)
+    nonce = app.session_state["nonce"]
+    app.button(key="start").click().run()
+    assert not app.exception
+    (run,) = store.runs()
+    assert app.query_params["run"] == run.id
+    for _ in range(4):  # the clicks that were on their way when the page changed
+        again = open_page("run", task=tiny.VOTE)
+        again.session_state["nonce"] = nonce
+        again.button(key="start").click().run()
+    assert [row.id for row in store.runs()] == [run.id]
+
+
+def test_plan_is_shown_before_anything_is_bought(open_page, store):
+    app = open_page("run", task=tiny.VOTE)
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert metrics["Rounds"] == "4"  # 3 prompts x N up to 4 = 12 arms, ceil(log2 12) rounds
+    assert metrics["Never more than"] == "2,000"
+    assert store.runs() == []
+
+
+def test_slider_and_number_follow_each_other(open_page):
+    app = open_page("run", task=tiny.VOTE)
+    app.slider(key="budget-slider").set_value(700).run()
+    assert app.number_input(key="budget").value == 700
+    app.number_input(key="budget").set_value(12_345_6).run()
+    assert app.slider(key="budget-slider").value == 20_000
+
+
+def test_settings_reach_the_run(open_page, store):
+    app = open_page("run", task=tiny.BEST)
+    app.number_input(key="budget").set_value(77)
+    app.slider(key=f"n_max:{tiny.BEST}").set_value(2)
+    app.segmented_control(key="algorithm").set_value("psst-topk")
+    app.number_input(key="seed").set_value(5)
+    app.run()
+    app.slider(key="k").set_value(1).run()
+    app.button(key="start").click().run()
+    assert not app.exception
+    config = store.runs()[0].config
+    assert (config.budget, config.n_max, config.algorithm, config.options, config.seed) == (77, 2, "psst-topk", {"k": 1}, 5)
+
+
+def test_own_context_joins_the_table(open_page, store):
+    app = open_page("run", task=tiny.BEST)
+    app.slider(key="own:simple").set_value(0.35)
+    app.slider(key="own:cost").set_value(1.5).run()
+    app.button(key="own-add").click().run()
+    app.button(key="start").click().run()
+    assert not app.exception
+    contexts = store.runs()[0].config.contexts
+    assert len(contexts) == 3
+    assert contexts[-1].weights["simple"] == pytest.approx(0.35)
+    assert contexts[-1].cost_weight == pytest.approx(1.5)
+
+
+def test_context_that_weighs_nothing_is_named_and_start_waits(open_page):
+    app = open_page("run", task=tiny.BEST)
+    for objective in ("simple", "complete"):
+        app.slider(key=f"own:{objective}").set_value(0.0)
+    app.slider(key="own:cost").set_value(0.0).run()
+    app.button(key="own-add").click().run()
+    assert not app.exception
+    assert "weighs nothing" in words_of(app)
+    assert app.button(key="start").disabled
+
+
+def test_queued_run_can_be_cancelled_and_resumed(open_page, make_run, store):
+    run_id = make_run(is_finished=False)
+    app = open_page("run", run=run_id)
+    assert app.title[0].value.startswith("Queued")
+    app.button(key="cancel").click().run()
+    assert store.run(run_id).state == "stopped"
+    assert app.title[0].value.startswith("Stopped")
+    app.button(key="resume").click().run()
+    assert store.run(run_id).state == "queued"
+    ensure_finished(store, run_id)
+    app.run()
+    assert not app.exception
+    assert app.title[0].value.startswith("Finished")
+    assert {metric.label for metric in app.metric} >= {"Round", "Arms alive", "Spent", "Took", "Reused", "Errors"}
+    assert len(app.get("plotly_chart")) == 4
+
+
+def test_finished_run_comes_back_by_its_address_alone(open_page, make_run):
+    app = open_page("run", run=make_run())
+    assert app.title[0].value.startswith("Finished: 4 rounds")
+    assert not app.exception
+
+
+def test_failed_run_says_why_and_what_next(open_page, make_run, store):
+    run_id = make_run(is_finished=False)
+    claim = store.claim("test", 10.0, run_id)
+    store.finish(claim, "failed", message="The model is gone; choose another.")
+    app = open_page("run", run=run_id)
+    assert not app.exception
+    assert app.title[0].value == "Failed"
+    assert "The model is gone" in words_of(app)
+    assert app.button(key="resume")
+
+
+def test_run_again_opens_the_same_settings(open_page, make_run):
+    app = open_page("run", run=make_run(tiny.BEST, budget=99))
+    app.button(key="again").click().run()
+    assert not app.exception
+    assert app.title[0].value == "Set up a run"
+    assert app.selectbox(key="task").value == tiny.BEST
+    assert app.number_input(key="budget").value == 99
+
+
+def test_results_of_a_stopped_run_say_so(open_page, make_run, store):
+    run_id = make_run(is_finished=False)
+    store.request(run_id, "cancel")
+    app = open_page("results", run=run_id)
+    assert not app.exception
+    assert "There is nothing to show yet" in words_of(app)
