@@ -27,6 +27,7 @@ ALIVE_S = 3.0
 SHOWCASE = "showcase"
 SHOWCASE_TASK = "topics"
 _UNEXPECTED = "An unexpected error ended the run; the worker's log has the details. Resume tries again."
+_STARTED: list[subprocess.Popen[bytes]] = []
 _LOG = logging.getLogger(__name__)
 
 
@@ -181,13 +182,15 @@ def ensure_worker(store: Store) -> None:
     if time.time() - store.last_beat() < 2 * ALIVE_S:
         return
     with (data_dir() / "worker.log").open("ab") as log:
-        subprocess.Popen(
+        _STARTED[:] = [process for process in _STARTED if process.poll() is None]  # reaps those that have ended
+        process = subprocess.Popen(
             [sys.executable, "-m", "iapo_core.cli", "worker"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
+    _STARTED.append(process)
     store.beat("starting")  # so that the next page load does not start another
 
 
