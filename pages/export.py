@@ -20,8 +20,8 @@ arm = policy.arm({context!r})      # the pick: arm.candidate and arm.n
 DEPLOY = """from iapo_core.task import Query
 
 query = Query(id="mine", fields={fields!r})
-messages = policy.messages({context!r}, query.fields)   # send these, arm.n times
-answers = [...]                                         # the arm.n texts that came back
+messages = policy.messages({context!r}, query.fields)  # send these, arm.n times
+answers = [...]  # the arm.n texts that came back
 best = policy.aggregate({context!r}, answers, query)
 """
 
@@ -44,7 +44,7 @@ def main() -> None:
         )
     stem = f"{'SIMULATED-' if policy.is_simulated else ''}iapo-{run.config.task}-{run.id}"
     downloads(found, policy, stem)
-    left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns(2, gap="large")
     with left:
         code(found, policy, f"{stem}.json")
     with right:
@@ -116,7 +116,11 @@ def contents(found: Evidence, policy: Policy) -> None:
     st.caption(words.STRATEGIES[policy.strategy])
     texts = f"The texts of {len(policy.candidates)} prompts with their decoding settings, " if policy.candidates else "No texts, "
     st.caption(f"{texts}{len(policy.objectives)} scorers, and the run's settings:")
-    st.json(policy.provenance, expanded=True)
+    st.dataframe(
+        {"Setting": list(policy.provenance), "Value": [str(value) for value in policy.provenance.values()]},
+        hide_index=True,
+        key="provenance",
+    )
 
 
 main()

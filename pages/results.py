@@ -45,19 +45,19 @@ def main() -> None:
 def line(found: Evidence, verdict: Verdict) -> dict[str, object]:
     """Return one row of the table of picks."""
     rival = verdict.runner_up
+    ceiling = found.ceiling(found.contexts.weights[found.contexts.index(verdict.context)])
     return {
         "Context": found.context_titles[verdict.context],
-        "Prompt": found.titles[verdict.pick.candidate],
-        "N": verdict.pick.n,
+        "Pick": f"{found.titles[verdict.pick.candidate]}, N = {verdict.pick.n}",
+        "Verdict": words.verdict(verdict)[1],
         "Utility": verdict.value,
-        "95 % interval": words.interval(verdict.low, verdict.high),
+        "95 % interval": words.interval(verdict.low, min(verdict.high, ceiling)),
         "Queries": verdict.n_queries,
         "Cost per query": verdict.cost_per_query,
-        "Per 1,000 queries": 1000 * verdict.cost_per_query,
+        "Per 1,000": 1000 * verdict.cost_per_query,
         "Runner-up": f"{found.titles[rival.candidate]}, N = {rival.n}" if rival else "none",
         "Margin": verdict.margin,
         "Margin, 95 %": words.interval(verdict.margin_low, verdict.margin_high),
-        "Verdict": words.verdict(verdict)[1],
     }
 
 

@@ -7,17 +7,19 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from iapo_core.arms import FloatArray
 from iapo_core.evaluate import Verdict
 from pages.shell import words
 from pages.shell.evidence import Evidence
 
 
-def decision(found: Evidence, verdict: Verdict, *, context: str, key: str) -> None:
+def decision(found: Evidence, verdict: Verdict, weights: FloatArray, *, context: str, key: str) -> None:
     """Draw one card, judged on the queries kept aside.
 
     Args:
         found: What is known of the run.
         verdict: The pick to show.
+        weights: The objective weights that it answers, shape (K,).
         context: Name of the preference that it answers.
         key: Unique on the page.
     """
@@ -35,8 +37,8 @@ def decision(found: Evidence, verdict: Verdict, *, context: str, key: str) -> No
             st.metric("Cost per query", words.cost(verdict.cost_per_query), help=f"N completions, counted in {unit}.")
             st.metric("Per 1,000 queries", words.cost(1000 * verdict.cost_per_query), help=f"Counted in {unit}.")
         st.caption(
-            f"95 % interval {words.interval(verdict.low, verdict.high)}, from {verdict.n_queries} queries kept aside. "
-            f"Cost is in {unit}."
+            f"95 % interval {words.interval(verdict.low, min(verdict.high, found.ceiling(weights)))}, "
+            f"from {verdict.n_queries} queries kept aside. Cost is in {unit}."
         )
         if verdict.runner_up is None:
             st.caption("There is no other prompt to compare with.")
@@ -56,10 +58,9 @@ def table(rows: list[dict[str, Any]], *, key: str) -> None:
         key=key,
         column_config={
             "Utility": st.column_config.NumberColumn(format="%.3f", help="Mean score after cost, on queries kept aside."),
-            "Queries": st.column_config.NumberColumn(help="Queries behind the estimate."),
+            "Queries": st.column_config.NumberColumn(help="Queries kept aside, behind the estimate."),
             "Cost per query": st.column_config.NumberColumn(format="%.3g"),
-            "Margin": st.column_config.NumberColumn(
-                format="%.3f", help="Lead over the best arm with another prompt, paired by query."
-            ),
+            "Per 1,000": st.column_config.NumberColumn(format="%.0f", help="Cost of 1,000 queries."),
+            "Margin": st.column_config.NumberColumn(format="%.3f", help="Lead over the runner-up, paired by query."),
         },
     )

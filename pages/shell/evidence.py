@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import streamlit as st
-from iapo_core.outputs.history import History
 
-from iapo_core.arms import Arm, Contexts, Grid
+from iapo_core.arms import Arm, Contexts, FloatArray, Grid
 from iapo_core.environment import Environment, default_grid
 from iapo_core.evaluate import Observations, Scores, Verdict, judge, observe, score_queries, score_run
-from iapo_core.events import Event
+from iapo_core.events import Event, Pulled, Trimmed
 from iapo_core.optimize import policy_so_far
 from iapo_core.policy import Policy
+from iapo_core.reweigh import contenders
 from iapo_core.runs.config import RunConfig, weighed
 from iapo_core.runs.store import RunRow
 from iapo_core.task import Task
@@ -40,9 +41,20 @@ class Evidence:
         return default_grid(self.environment, n_max=self.config.n_max, contexts=self.contexts)
 
     @cached_property
-    def history(self) -> History:
-        """The run round by round, as the figures draw it."""
-        return History.from_events(self.grid, self.events)
+    def n_alive(self) -> int:
+        """Arms that still compete, per context on average."""
+        alive = next((e.alive for e in reversed(self.events) if isinstance(e, Trimmed)), None)
+        return self.grid.n_arms if alive is None else round(float(alive.sum()) / len(self.contexts))
+
+    @cached_property
+    def n_reused(self) -> int:
+        """Completions that had been served before in this run."""
+        return sum(e.n_reused for e in self.events if isinstance(e, Pulled))
+
+    @cached_property
+    def n_failed(self) -> int:
+        """Completions that carry an error instead of an answer."""
+        return sum(e.n_failed for e in self.events if isinstance(e, Pulled))
 
     @cached_property
     def policy(self) -> Policy:
@@ -59,18 +71,38 @@ class Evidence:
         return observe(self.environment, n_events=len(self.events), **self.config.arguments(self.environment))
 
     @cached_property
-    def verdicts(self) -> tuple[Verdict, ...]:
-        """The pick of each context, judged on the queries kept aside."""
-        return self.judged(self.contexts, [Arm(c.candidate, c.n) for c in self.policy.choices])
+    def picks(self) -> list[Arm]:
+        """The run's own arm per context."""
+        return [Arm(c.candidate, c.n) for c in self.policy.choices]
 
-    def judged(self, contexts: Contexts, picks: list[Arm] | None = None) -> tuple[Verdict, ...]:
-        """Choose pick and runner-up by what the run drew, and judge both on the queries kept aside.
+    @cached_property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The run's own picks, judged on the queries kept aside."""
+        return self._judged(self.contexts, self.picks)
+
+    def judged(self, contexts: Contexts) -> tuple[Verdict, ...]:
+        """Pick for any weights by what the run drew, and judge on the queries kept aside.
 
         Raises:
-            RunError: If nothing was sampled.
+            RunError: If nothing was drawn.
         """
-        chosen = judge(self.drawn(contexts), picks)
-        return judge(self.heldout(contexts), [v.pick for v in chosen], [v.runner_up for v in chosen])
+        chosen = [found.pick for found in contenders(self.observations, contexts, self.config.n_max)]
+        own = np.hstack([self.contexts.weights, self.contexts.cost_weights[:, None]])
+        for row, weights in enumerate(np.hstack([contexts.weights, contexts.cost_weights[:, None]])):
+            same = np.flatnonzero(np.isclose(own, weights).all(axis=1))
+            if len(same):  # what the run decided stands, also where arms tie
+                chosen[row] = self.picks[int(same[0])]
+        return self._judged(contexts, chosen)
+
+    def _judged(self, contexts: Contexts, picks: list[Arm]) -> tuple[Verdict, ...]:
+        pairs = contenders(self.observations, contexts, self.config.n_max, picks)
+        return judge(self.heldout(contexts), picks, [pair.runner_up for pair in pairs])
+
+    def ceiling(self, weights: FloatArray) -> float:
+        """Return the highest utility that weights allow; infinite where the objectives' ranges are not known."""
+        if self.task is not None:
+            return float(weights @ [o.range[1] for o in self.task.objectives])
+        return float(weights.sum()) if self.environment.strategy == "majority_vote" else float("inf")
 
     def heldout(self, contexts: Contexts) -> Scores:
         """Score every arm on the queries kept aside."""

@@ -50,7 +50,6 @@ def _kpis(run_id: str, drawn: tuple[str, int], found: Evidence) -> None:
     run = session.store().run(run_id)
     if (run.state, run.round) != drawn:
         st.rerun()
-    history = found.history
     with st.container(horizontal=True, key="kpis"):
         st.metric(
             "Round",
@@ -58,14 +57,14 @@ def _kpis(run_id: str, drawn: tuple[str, int], found: Evidence) -> None:
             border=True,
             help="Each round halves the arms of every context.",
         )
-        st.metric("Arms alive", f"{history.n_alive:,}", border=True, help="Arms that still compete, per context on average.")
+        st.metric("Arms alive", f"{found.n_alive:,}", border=True, help="Arms that still compete, per context on average.")
         st.metric("Spent", f"{run.spent:,} of {run.config.budget:,}", border=True, help="Completions drawn, of the hard cap.")
         label, value, meaning = _clock(run)
         st.metric(label, value, border=True, help=meaning)
-        st.metric("Reused", f"{history.n_reused:,}", border=True, help="Completions that had been served before in this run.")
+        st.metric("Reused", f"{found.n_reused:,}", border=True, help="Completions that had been served before in this run.")
         st.metric(
             "Errors",
-            "none" if not history.n_failed else f"{history.n_failed:,} failed",
+            "none" if not found.n_failed else f"{found.n_failed:,} failed",
             border=True,
             help="Failed completions score the minimum; none is dropped.",
         )

@@ -72,5 +72,5 @@ def judged(found: Evidence, weights: Contexts) -> Verdict | None:
     except IapoError as error:
         session.explain(error, "These weights cannot be scored yet.")
         return None
-    cards.decision(found, verdict, context=YOURS, key="decision")
+    cards.decision(found, verdict, weights.weights[0], context=YOURS, key="decision")
     return verdict
