@@ -11,63 +11,30 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from sqlalchemy import Connection, Engine, Row, create_engine, event, make_url, text
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, make_url, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from iapo_core.errors import RunError, StoreError
 from iapo_core.events import Event, Finished, Planned, Pulled, from_json, to_json
 from iapo_core.policy import Policy
 from iapo_core.runs.catalogue import data_dir
 from iapo_core.runs.config import RunConfig
+from iapo_core.runs.engine import in_words, make_engine, reason
 from iapo_core.runs.migrations import migrate
+from iapo_core.runs.rows import Claim, LeaseLostError, RunRow, State, run_row
 
-State = Literal["queued", "running", "finished", "stopped", "failed"]
-ACTIVE: tuple[State, ...] = ("queued", "running")
-_BUSY_S = 30
+__all__ = ["Claim", "LeaseLostError", "RunRow", "State", "Store"]
 
-
-@dataclass(frozen=True)
-class RunRow:
-    """One run as it stands."""
-
-    id: str
-    config: RunConfig
-    state: State
-    message: str
-    spent: int
-    round: int
-    n_rounds: int
-    created_at: float
-    started_at: float | None
-    finished_at: float | None
-    policy: Policy | None
-
-    @property
-    def is_active(self) -> bool:
-        """True while the run waits or goes on."""
-        return self.state in ACTIVE
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The right to drive a run, for as long as the lease is renewed."""
-
-    run_id: str
-    token: int
-
-
-class LeaseLostError(StoreError):
-    """Another worker has taken the run over."""
+LONGEST_LEASE_S = 3600.0
 
 
 class Store:
     """Reads and writes runs; safe to share between threads and processes."""
 
-    def __init__(self, writer: Engine, reader: Engine, place: str) -> None:
-        self._writer, self._reader, self.place = writer, reader, place
+    def __init__(self, writer: Engine, reader: Engine, url: str, place: str) -> None:
+        self._writer, self._reader, self.url, self.place = writer, reader, url, place
 
     @classmethod
     def open(cls, url: str | None = None) -> Self:
@@ -76,24 +43,33 @@ class Store:
         Raises:
             StoreError: If it cannot be used, with the reason.
         """
-        address = make_url(url or os.environ.get("IAPO_DATABASE_URL") or f"sqlite:///{data_dir() / 'iapo.db'}")
-        place = address.render_as_string(hide_password=True)
+        given = url or os.environ.get("IAPO_DATABASE_URL") or f"sqlite:///{data_dir() / 'iapo.db'}"
         try:
-            writer = _engine(address, is_writer=True)
-            reader = _engine(address, is_writer=False)
-            with writer.begin() as connection:
-                migrate(connection, place=place)
+            address = make_url(given)
+            place = address.render_as_string(hide_password=True)
+        except SQLAlchemyError as error:
+            raise StoreError(
+                "IAPO_DATABASE_URL is not an address such as sqlite:////home/me/iapo.db or postgresql://me@host/iapo; correct it."
+            ) from error
+        try:
+            writer, reader = make_engine(address, is_writer=True), make_engine(address, is_writer=False)
+            try:
+                _upgrade(writer, place)
+            except (DBAPIError, StoreError):
+                writer.dispose()
+                raise
         except (SQLAlchemyError, ModuleNotFoundError) as error:
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise StoreError(f"The database {place} cannot be used ({reason}); check the file or IAPO_DATABASE_URL.") from error
-        return cls(writer, reader, place)
+            raise StoreError(
+                f"The database {place} cannot be used ({reason(error)}); check the file or IAPO_DATABASE_URL."
+            ) from error
+        return cls(writer, reader, address.render_as_string(hide_password=False), place)
 
     def close(self) -> None:
         """Give all connections back."""
         self._writer.dispose()
         self._reader.dispose()
 
-    def create_run(self, config: RunConfig, *, nonce: str | None = None, run_id: str | None = None) -> str:
+    def create_run(self, config: RunConfig, nonce: str | None = None, *, run_id: str | None = None) -> str:
         """Queue a run; the same nonce gives the same run, however often it is sent."""
         run_id = run_id or secrets.token_hex(6)
         values = {
@@ -129,13 +105,14 @@ class Store:
             row = connection.execute(text("SELECT * FROM runs WHERE id = :id"), {"id": run_id}).one_or_none()
         if row is None:
             raise RunError(f"There is no run {run_id!r} in this database; open one from the list of recent runs.")
-        return _run_row(row)
+        return run_row(row)
 
     def runs(self, limit: int = 50) -> list[RunRow]:
         """Return the newest runs first."""
         with self._read() as connection:
-            rows = connection.execute(text("SELECT * FROM runs ORDER BY created_at DESC LIMIT :limit"), {"limit": limit}).all()
-        return [_run_row(row) for row in rows]
+            newest = text("SELECT * FROM runs ORDER BY created_at DESC, id LIMIT :limit")
+            rows = connection.execute(newest, {"limit": limit}).all()
+        return [run_row(row) for row in rows]
 
     def events(self, run_id: str, after: int = 0) -> list[tuple[int, Event]]:
         """Return the events with a sequence number above `after`, in order."""
@@ -159,6 +136,7 @@ class Store:
         if command == "cancel":
             statement = (
                 "UPDATE runs SET requested = 'cancel', "
+                "finished_at = CASE WHEN state = 'queued' AND round = 0 THEN :now ELSE finished_at END, "
                 "state = CASE WHEN state = 'queued' AND round = 0 THEN 'stopped' ELSE state END, "
                 "message = CASE WHEN state = 'queued' AND round = 0 THEN 'Stopped before it began.' ELSE message END "
                 "WHERE id = :id AND state IN ('queued', 'running')"
@@ -169,7 +147,7 @@ class Store:
                 "WHERE id = :id AND state IN ('stopped', 'failed')"
             )
         with self._write() as connection:
-            n_changed = connection.execute(text(statement), {"id": run_id}).rowcount
+            n_changed = connection.execute(text(statement), {"id": run_id, "now": time.time()}).rowcount
         if not n_changed:
             state = self.run(run_id).state
             raise RunError(f"Run {run_id} is {state}, so it cannot be asked to {command}.")
@@ -187,10 +165,11 @@ class Store:
             now = time.time()
             row = connection.execute(
                 text(
-                    "SELECT id, token FROM runs WHERE (state = 'queued' OR (state = 'running' AND lease_until < :now)) "  # noqa: S608
-                    f"{chosen}ORDER BY created_at LIMIT 1"
+                    "SELECT id, token FROM runs WHERE (state = 'queued' OR (state = 'running' "  # noqa: S608
+                    # A lease that ends too far ahead was taken before the clock was set back.
+                    f"AND (lease_until < :now OR lease_until > :far))) {chosen}ORDER BY created_at, id LIMIT 1"
                 ),
-                {"now": now, "run_id": run_id} if run_id else {"now": now},
+                {"now": now, "far": now + LONGEST_LEASE_S} | ({"run_id": run_id} if run_id else {}),
             ).one_or_none()
             if row is None:
                 return None
@@ -238,7 +217,7 @@ class Store:
             )
 
     def finish(self, claim: Claim, state: State, *, message: str = "", policy: Policy | None = None) -> None:
-        """Set the run's last state and give the lease back.
+        """Set the run's last state and give the lease back; a wish outlives a run that is only queued again.
 
         Raises:
             LeaseLostError: If another worker has the run.
@@ -248,9 +227,9 @@ class Store:
                 connection,
                 claim,
                 "state = :state, message = :message, policy = COALESCE(:policy, policy), finished_at = :now, lease_until = 0, "
-                "owner = NULL, requested = NULL",
+                "owner = NULL" + ("" if state == "queued" else ", requested = NULL"),
                 state=state,
-                message=message,
+                message=_storable(message),
                 policy=None if policy is None else policy.model_dump_json(),
                 now=None if state == "queued" else time.time(),
             )
@@ -284,60 +263,25 @@ class Store:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with _in_words(self.place), self._writer.begin() as connection:
+        with in_words(self.place), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
-        with _in_words(self.place), self._reader.connect() as connection:
+        with in_words(self.place), self._reader.connect() as connection:
             yield connection
 
 
-@contextmanager
-def _in_words(place: str) -> Iterator[None]:
+def _upgrade(writer: Engine, place: str) -> None:
+    """Bring the schema up to date; when another process does so first, look again."""
     try:
-        yield
-    except IntegrityError:
-        raise
-    except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise StoreError(f"The database {place} refuses ({reason}); nothing was changed. Free it, then try again.") from error
+        with writer.begin() as connection:
+            migrate(connection, place=place)
+    except DBAPIError:
+        with writer.begin() as connection:
+            migrate(connection, place=place)
 
 
-def _engine(address: Any, *, is_writer: bool) -> Engine:
-    if address.get_backend_name() != "sqlite":
-        return create_engine(address, pool_pre_ping=True)
-    engine = create_engine(address, connect_args={"timeout": _BUSY_S})
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions begin when we say so
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_S * 1000}"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    if is_writer:
-
-        @event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            # A deferred transaction that turns into a writer fails at once when another one writes, whatever the time-out.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _run_row(row: Row[Any]) -> RunRow:
-    return RunRow(
-        id=row.id,
-        config=RunConfig.model_validate_json(row.config),
-        state=row.state,
-        message=row.message,
-        spent=row.spent,
-        round=row.round,
-        n_rounds=row.n_rounds,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        policy=None if row.policy is None else Policy.model_validate_json(row.policy),
-    )
+def _storable(message: str) -> str:
+    """Replace what no database stores: NUL and lone surrogates."""
+    return message.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")

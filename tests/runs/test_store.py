@@ -9,6 +9,7 @@ import pytest
 from iapo_core.errors import RunError, StoreError
 from iapo_core.events import to_json
 from iapo_core.optimize import start
+from iapo_core.runs import engine
 from iapo_core.runs.catalogue import open_environment
 from iapo_core.runs.store import LeaseLostError, Store
 
@@ -141,7 +142,7 @@ def test_tables_of_other_software_are_refused(tmp_path):
 
 
 def test_a_locked_database_is_a_sentence(home, store, config, monkeypatch):
-    monkeypatch.setattr("iapo_core.runs.store._BUSY_S", 0)
+    monkeypatch.setattr(engine, "BUSY_S", 0)
     hasty = Store.open()
     blocker = sqlite3.connect(home / "iapo.db", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from iapo_core.events import Trimmed, to_json
-from iapo_core.runs import worker
-from iapo_core.runs.catalogue import tasks
+from iapo_core.runs import drive, worker
+from iapo_core.runs.catalogue import samples_dir
 from iapo_core.runs.store import Store
 from iapo_core.runs.worker import ensure_finished, ensure_worker, showcase
 from tests.runs.test_store import events_of
@@ -136,7 +136,7 @@ def test_an_unexpected_error_is_a_sentence_and_a_log_entry(store, config, monkey
     def broken(*_args, **_keywords):
         raise ZeroDivisionError("sk-secret-detail")
 
-    monkeypatch.setattr(worker, "start", broken)
+    monkeypatch.setattr(drive, "start", broken)
     ensure_finished(store, run_id)
     run = store.run(run_id)
     assert run.state == "failed"
@@ -158,7 +158,7 @@ def test_two_tabs_start_one_worker(store, config, home):
         assert process.wait(PATIENCE_S) == 0
 
 
-@pytest.mark.skipif("topics" not in {t.id for t in tasks()}, reason="the bundled recording is not here")
+@pytest.mark.skipif(not (samples_dir() / "topics" / "completions.parquet").exists(), reason="the bundled recording is not here")
 def test_the_showcase_is_made_once_and_finished(store):
     run_id = showcase(store)
     assert store.run(run_id).state == "finished"
