@@ -11,6 +11,7 @@ from pages.shell.evidence import Evidence
 
 guard.enter()
 
+SOURCES = {"heldout": "Queries kept aside", "train": "What the run drew"}
 VIEWS = ("Trade-off", "Who wins where", "Scaling", "Contexts", "Texts", "Guarantee")
 
 
@@ -20,7 +21,7 @@ def main() -> None:
     found = evidence.of(run)
     st.title("Results")
     try:
-        policy = found.policy
+        found.policy  # noqa: B018 - raises where nothing was estimated
     except IapoError as error:
         st.info("There is nothing to show yet: no arm was estimated.", icon=":material/hourglass_empty:")
         st.text(str(error))
@@ -39,7 +40,6 @@ def main() -> None:
         "View", VIEWS, default=VIEWS[0], required=True, key="view", bind="query-params", label_visibility="collapsed"
     )
     draw_view(found, view, weights, verdict)
-    del policy
 
 
 def line(found: Evidence, verdict: Verdict) -> dict[str, object]:
@@ -63,19 +63,32 @@ def line(found: Evidence, verdict: Verdict) -> dict[str, object]:
 
 def draw_view(found: Evidence, view: str, weights: Contexts, verdict: Verdict | None) -> None:
     """Draw the part that is asked for, and only that."""
-    if view == "Trade-off":
-        figures.fronts(found, weights, key="fronts")
-    elif view == "Who wins where":
-        figures.ribbon(found, weights, key="ribbon")
-        figures.policy_map(found, weights, key="policy-map")
-    elif view == "Scaling":
-        figures.scaling(found, weights, key="scaling")
-    elif view == "Contexts":
-        figures.contexts_prompt(found, key="contexts-prompt")
+    if view == "Guarantee":
+        guarantee(found)
     elif view == "Texts":
         texts.read(found, verdict)
+    elif view == "Contexts":
+        figures.contexts_prompt(found, key="contexts-prompt")
+    elif verdict is None:
+        st.info("Give an objective a weight to see this.", icon=":material/info:")
     else:
-        guarantee(found)
+        source = st.segmented_control(
+            "Estimated on",
+            list(SOURCES),
+            format_func=lambda name: SOURCES[name],
+            default="heldout",
+            required=True,
+            key="source",
+            help="Queries kept aside were never used to choose. What the run drew is what it decided by.",
+        )
+        scores = found.heldout(weights) if source == "heldout" else found.drawn(weights)
+        if view == "Trade-off":
+            figures.fronts(found, scores, verdict.pick, key="fronts")
+        elif view == "Scaling":
+            figures.scaling(found, scores, key="scaling")
+        else:
+            figures.ribbon(found, scores, key="ribbon")
+            figures.policy_map(found, scores, key="policy-map")
 
 
 def guarantee(found: Evidence) -> None:

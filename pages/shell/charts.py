@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import pandas as pd
@@ -38,12 +39,25 @@ def show(figure: Any, record: Record, *, key: str) -> None:
     twin(record, key=key)
 
 
-def show_selectable(figure: Any, record: Record, *, key: str) -> list[Any]:
-    """Draw a figure whose points can be clicked; returns the `customdata` of the chosen points."""
-    event = st.plotly_chart(
-        figure, key=key, config=CONFIG, alt=record.alt, theme=None, on_select="rerun", selection_mode="points"
-    )
+def show_selectable(figure: Any, record: Record, *, key: str, on_click: Callable[[list[Any]], None] | None = None) -> list[Any]:
+    """Draw a figure whose points can be clicked.
+
+    Args:
+        figure: What to draw.
+        record: What it was drawn from.
+        key: Unique on the page.
+        on_click: Called with the `customdata` of the chosen points before the page runs again.
+
+    Returns:
+        The `customdata` of the points that are chosen.
+    """
+    react = "rerun" if on_click is None else lambda: on_click(_chosen(st.session_state.get(key)))
+    event = st.plotly_chart(figure, key=key, config=CONFIG, alt=record.alt, theme=None, on_select=react, selection_mode="points")
     twin(record, key=key)
+    return _chosen(event)
+
+
+def _chosen(event: Any) -> list[Any]:
     points = event["selection"]["points"] if event else []
     return [point["customdata"] for point in points if point.get("customdata") is not None]
 

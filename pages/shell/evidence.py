@@ -11,8 +11,9 @@ import streamlit as st
 from iapo_core.arms import Arm, Contexts, FloatArray, Grid
 from iapo_core.environment import Environment, default_grid
 from iapo_core.evaluate import Observations, Scores, Verdict, judge, observe, score_queries, score_run
-from iapo_core.events import Event, Pulled, Trimmed
+from iapo_core.events import Event
 from iapo_core.optimize import policy_so_far
+from iapo_core.outputs.history import History
 from iapo_core.policy import Policy
 from iapo_core.reweigh import contenders
 from iapo_core.runs.config import RunConfig, weighed
@@ -25,6 +26,7 @@ from pages.shell import session, tasks, words
 class Evidence:
     """A run as it stood after some of its events."""
 
+    run_id: str
     config: RunConfig
     environment: Environment
     events: tuple[Event, ...]
@@ -41,20 +43,9 @@ class Evidence:
         return default_grid(self.environment, n_max=self.config.n_max, contexts=self.contexts)
 
     @cached_property
-    def n_alive(self) -> int:
-        """Arms that still compete, per context on average."""
-        alive = next((e.alive for e in reversed(self.events) if isinstance(e, Trimmed)), None)
-        return self.grid.n_arms if alive is None else round(float(alive.sum()) / len(self.contexts))
-
-    @cached_property
-    def n_reused(self) -> int:
-        """Completions that had been served before in this run."""
-        return sum(e.n_reused for e in self.events if isinstance(e, Pulled))
-
-    @cached_property
-    def n_failed(self) -> int:
-        """Completions that carry an error instead of an answer."""
-        return sum(e.n_failed for e in self.events if isinstance(e, Pulled))
+    def history(self) -> History:
+        """The run round by round, as the figures draw it."""
+        return History.from_events(self.grid, self.events)
 
     @cached_property
     def policy(self) -> Policy:
@@ -154,4 +145,4 @@ def of(run: RunRow) -> Evidence:
 def _cached(
     address: str, run_id: str, last: int, is_final: bool, _run: RunRow, _environment: Environment, _events: tuple[Event, ...]
 ) -> Evidence:
-    return Evidence(_run.config, _environment, _events, _run.policy)
+    return Evidence(run_id, _run.config, _environment, _events, _run.policy)

@@ -1,10 +1,104 @@
-"""x."""
+"""The figures of a run on a page: evidence -> record -> figure, each drawn with its alternative text and its table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
+from iapo_core.arms import Arm
+from iapo_core.evaluate import Scores
+from iapo_core.outputs import board, progress, tradeoffs
+from iapo_core.outputs.canvas import Labels
+from iapo_core.outputs.palette import prompt_hues
+from pages.shell import charts, sitemap, texts, words
+from pages.shell.evidence import Evidence
 
-def _f(*a, key):
+LIVE_CONTEXT = "live-context"
+SHOWS = {"round": "Round it left", "estimate": "Estimate", "samples": "Queries seen"}
+
+
+def labels(found: Evidence) -> Labels:
+    """Return names for people, and the hue of each prompt, the same on every page."""
+    names = found.environment.candidates
+    return Labels(
+        candidates=tuple(found.titles[name] for name in names),
+        contexts=tuple(found.context_titles[name] for name in found.contexts.ids),
+        is_simulated=found.environment.is_simulated,
+        objectives=tuple(found.objective_titles.values()),
+        cost_unit=found.unit,
+        hues=prompt_hues(found.history.ranking(), charts.theme()),
+    )
+
+
+def trim_board(found: Evidence, context: int | None, *, key: str, show: str = "round") -> None:
+    """Draw the trim board; a click on an arm says where it stands and leads to its texts."""
+    record = board.trim_board(found.history, labels(found), context, show)
+    points = charts.show_selectable(board.draw_trim_board(record, charts.theme()), record, key=key)
+    if points:
+        _clicked(found, points[0], key)
+
+
+def replay(found: Evidence, context: int, *, key: str) -> None:
+    """Draw the board with a Play button."""
+    names = labels(found)
+    record = board.trim_board(found.history, names, context)
+    charts.show(board.draw_replay(found.history, names, context, charts.theme()), record, key=key)
+
+
+def _clicked(found: Evidence, point: Any, key: str) -> None:
+    """Offer the texts of the arm that was clicked."""
+    row, n = int(point[0]), int(point[1])
+    arm = Arm(found.environment.candidates[row], n)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{words.escape(found.titles[arm.candidate])}, N = {arm.n}**", width="content")
+        if found.task is not None and st.button(
+            "Read its texts", key=f"{key}-texts", icon=":material/chat:", help="Its prompt and its stored completions."
+        ):
+            st.session_state[texts.CLICKED] = (arm.candidate, arm.n)
+            st.switch_page(sitemap.RESULTS, query_params={"run": found.run_id, "view": "Texts"})
+
+
+def contexts_rounds(found: Evidence, *, key: str) -> None:
+    """Draw arms left per context and round; a click on a row shows that context."""
+
+    def show_context(points: list[Any]) -> None:
+        if points:
+            st.session_state[LIVE_CONTEXT] = int(points[0][0])
+
+    record = progress.contexts_by_rounds(found.history, labels(found))
+    charts.show_selectable(progress.draw_contexts_by_rounds(record, charts.theme()), record, key=key, on_click=show_context)
+
+
+def race(found: Evidence, context: int, *, key: str) -> None:
+    """Draw the race of the finalists."""
+    record = progress.race_of_finalists(found.history, labels(found), context)
+    charts.show(progress.draw_race_of_finalists(record, charts.theme()), record, key=key)
+
+
+def curtain(found: Evidence, *, key: str) -> None:
+    """Draw how the arms fall."""
+    record = progress.survival_curtain(found.history, labels(found), found.config.budget)
+    charts.show(progress.draw_survival_curtain(record, charts.theme()), record, key=key)
+
+
+def fronts(found: Evidence, scores: Scores, pick: Arm, *, key: str) -> None:
+    """Draw the Pareto fronts across scales; a click on an arm leads to its texts."""
+    record = tradeoffs.fronts_across_scales(scores, 0, _for(found, scores), pick)
+    points = charts.show_selectable(tradeoffs.draw_fronts(record, charts.theme()), record, key=key)
+    if points:
+        _clicked(found, points[0], key)
+    charts.show(tradeoffs.draw_fronts_by_scale(record, charts.theme()), record, key=f"{key}-by-scale")
+
+
+def _for(found: Evidence, scores: Scores) -> Labels:
+    """Return the labels with the names of the contexts that were scored."""
+    return replace(labels(found), contexts=scores.contexts.ids)
+
+
+def _pending(*_: object, key: str) -> None:
     st.caption(f"[{key}]")
 
 
-trim_board = replay = contexts_rounds = race = curtain = fronts = ribbon = policy_map = scaling = contexts_prompt = _f
+ribbon = policy_map = scaling = contexts_prompt = _pending

@@ -19,30 +19,43 @@ def draw(run: RunRow) -> None:
     if not found.events:
         st.info("Nothing was drawn yet. The board appears with the first round.", icon=":material/hourglass_empty:")
         return
-    context = _context(found)
+    context, show = _choices(found)
     left, right = st.columns([3, 2], gap="medium")
     with left, st.container(border=True):
-        figures.trim_board(found, context, key="board")
+        figures.trim_board(found, context, key="board", show=show)
     with right, st.container(border=True):
         figures.contexts_rounds(found, key="contexts-rounds")
     below_left, below_right = st.columns(2, gap="medium")
     with below_left, st.container(border=True):
-        figures.race(found, context, key="race")
+        figures.race(found, context or 0, key="race")
     with below_right, st.container(border=True):
         figures.curtain(found, key="curtain")
 
 
-def _context(found: Evidence) -> int:
-    names = list(found.contexts.ids)
-    if len(names) == 1:
-        return 0
-    return st.selectbox(
-        "Context shown",
-        range(len(names)),
-        format_func=lambda c: found.context_titles[names[c]],
-        key="live-context",
-        help="The board and the race show one preference at a time; all are trimmed at once.",
-    )
+def _choices(found: Evidence) -> tuple[int | None, str]:
+    """Let the user choose whose board is shown (None: all contexts at once) and what colours it."""
+    ids = list(found.contexts.ids)
+    options: list[int | None] = [*range(len(ids)), *([None] if len(ids) > 1 else [])]
+    left, right = st.columns([3, 2], gap="medium", vertical_alignment="bottom")
+    with left:
+        context = st.selectbox(
+            "Context shown",
+            options,
+            format_func=lambda c: "All contexts: share in which an arm is alive" if c is None else found.context_titles[ids[c]],
+            key=figures.LIVE_CONTEXT,
+            help="The board and the race show one preference at a time; all are trimmed at once.",
+        )
+    with right:
+        show = st.segmented_control(
+            "Colour of the board",
+            list(figures.SHOWS),
+            format_func=lambda name: figures.SHOWS[name],
+            default="round",
+            required=True,
+            key="live-show",
+            help="What the colour of a cell says.",
+        )
+    return context, show
 
 
 def _kpis(run_id: str, drawn: tuple[str, int], found: Evidence) -> None:
@@ -57,14 +70,18 @@ def _kpis(run_id: str, drawn: tuple[str, int], found: Evidence) -> None:
             border=True,
             help="Each round halves the arms of every context.",
         )
-        st.metric("Arms alive", f"{found.n_alive:,}", border=True, help="Arms that still compete, per context on average.")
+        st.metric(
+            "Arms alive", f"{found.history.n_alive:,}", border=True, help="Arms that still compete, per context on average."
+        )
         st.metric("Spent", f"{run.spent:,} of {run.config.budget:,}", border=True, help="Completions drawn, of the hard cap.")
         label, value, meaning = _clock(run)
         st.metric(label, value, border=True, help=meaning)
-        st.metric("Reused", f"{found.n_reused:,}", border=True, help="Completions that had been served before in this run.")
+        st.metric(
+            "Reused", f"{found.history.n_reused:,}", border=True, help="Completions that had been served before in this run."
+        )
         st.metric(
             "Errors",
-            "none" if not found.n_failed else f"{found.n_failed:,} failed",
+            "none" if not found.history.n_failed else f"{found.history.n_failed:,} failed",
             border=True,
             help="Failed completions score the minimum; none is dropped.",
         )

@@ -80,7 +80,7 @@ def another(config: Any = None) -> None:
     st.session_state.pop("nonce", None)
     if config is None:
         return
-    st.query_params["task"] = config.task
+    tasks.want(config.task)
     st.session_state["budget"] = config.budget
     st.session_state["budget-slider"] = knobs.on_slider(config.budget)
     st.session_state[f"n_max:{config.task}"] = config.n_max
@@ -143,5 +143,4 @@ def _start(settings: Settings, *, is_ready: bool) -> None:
             session.explain(error, "The run could not be started.")
         else:
             session.open_run(run_id)
-            st.query_params["run"] = run_id
             st.rerun()

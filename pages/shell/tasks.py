@@ -13,6 +13,8 @@ from iapo_core.runs.catalogue import TaskEntry
 from iapo_core.task import Task
 from pages.shell import session
 
+_WANTED = "wanted-task"
+
 
 def entries() -> dict[str, TaskEntry]:
     """Return the catalogue by id."""
@@ -31,6 +33,11 @@ def origin(task_id: str) -> str:
     return entry.origin if entry else "table"
 
 
+def want(task_id: str) -> None:
+    """Have the next `choose` begin with this task, whatever the URL says."""
+    st.session_state[_WANTED] = task_id
+
+
 def choose() -> TaskEntry:
     """Let the user pick a task; the choice stays in the URL and across pages."""
     known = entries()
@@ -40,7 +47,7 @@ def choose() -> TaskEntry:
             icon=":material/info:",
         )
         st.stop()
-    asked = st.query_params.get("task")
+    asked = st.session_state.pop(_WANTED, None) or st.query_params.get("task")
     if asked in known:  # the URL leads; a change of the box writes it first
         st.session_state["task"] = asked
     chosen = st.selectbox(
@@ -52,7 +59,7 @@ def choose() -> TaskEntry:
         on_change=lambda: st.query_params.update(task=st.session_state["task"]),
         help="Bundled sample tasks and your own count tables.",
     )
-    if asked != chosen:
+    if st.query_params.get("task") != chosen:
         st.query_params["task"] = chosen
     return known[chosen if chosen in known else next(iter(known))]
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from iapo_core.errors import IapoError
 from iapo_core.runs import catalogue
-from pages.shell import session
+from pages.shell import session, tasks
 
 
 def draw() -> None:
@@ -34,5 +34,5 @@ def draw() -> None:
             except IapoError as error:
                 session.explain(error, "This table was not added. Correct the file and choose it again.")
             else:
-                st.query_params["task"] = added
+                tasks.want(added)
                 st.rerun()

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from streamlit import config
 
+from iapo_core.outputs.palette import TOKENS
+
 FILE = Path(__file__).parents[2] / ".streamlit" / "config.toml"
 SHIPPED = {
     "server.address": "127.0.0.1",
@@ -43,8 +45,8 @@ def test_agent_interface_is_off(written):
     assert config.get_config_options()["server.enableAgentApi"].default_val is False
 
 
-def test_both_themes_have_a_palette_and_no_font_from_elsewhere():
+def test_both_themes_have_the_hues_of_the_figures_and_no_font_from_elsewhere():
     theme = tomllib.loads(FILE.read_text(encoding="utf-8"))["theme"]
     for mode in ("light", "dark"):
-        assert len(theme[mode]["chartCategoricalColors"]) == 8
+        assert tuple(theme[mode]["chartCategoricalColors"]) == TOKENS[mode].prompts
     assert "http" not in FILE.read_text(encoding="utf-8")
