@@ -21,7 +21,7 @@ def main() -> None:
     found = evidence.of(run)
     st.title("Results")
     try:
-        found.policy  # noqa: B018 - raises where nothing was estimated
+        verdicts = found.verdicts
     except IapoError as error:
         st.info("There is nothing to show yet: no arm was estimated.", icon=":material/hourglass_empty:")
         st.text(str(error))
@@ -35,7 +35,7 @@ def main() -> None:
     with right:
         verdict = reweigh.judged(found, weights)
     st.subheader("What the run picked, per context", anchor=False)
-    cards.table([line(found, v) for v in found.verdicts], key="picks")
+    cards.table([line(found, v) for v in verdicts], key="picks")
     view = st.segmented_control(
         "View", VIEWS, default=VIEWS[0], required=True, key="view", bind="query-params", label_visibility="collapsed"
     )
@@ -50,14 +50,12 @@ def line(found: Evidence, verdict: Verdict) -> dict[str, object]:
         "Context": found.context_titles[verdict.context],
         "Pick": f"{found.titles[verdict.pick.candidate]}, N = {verdict.pick.n}",
         "Verdict": words.verdict(verdict)[1],
-        "Utility": verdict.value,
-        "95 % interval": words.interval(verdict.low, min(verdict.high, ceiling)),
+        "Utility (95 %)": f"{words.number(verdict.value)} ({words.interval(verdict.low, min(verdict.high, ceiling))})",
         "Queries": verdict.n_queries,
-        "Cost per query": verdict.cost_per_query,
+        "Cost / query": verdict.cost_per_query,
         "Per 1,000": 1000 * verdict.cost_per_query,
         "Runner-up": f"{found.titles[rival.candidate]}, N = {rival.n}" if rival else "none",
-        "Margin": verdict.margin,
-        "Margin, 95 %": words.interval(verdict.margin_low, verdict.margin_high),
+        "Margin (95 %)": f"{words.number(verdict.margin)} ({words.interval(verdict.margin_low, verdict.margin_high)})",
     }
 
 

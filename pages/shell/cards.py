@@ -57,10 +57,10 @@ def table(rows: list[dict[str, Any]], *, key: str) -> None:
         hide_index=True,
         key=key,
         column_config={
-            "Utility": st.column_config.NumberColumn(format="%.3f", help="Mean score after cost, on queries kept aside."),
+            "Utility (95 %)": st.column_config.TextColumn(help="Mean score after cost, on queries kept aside."),
             "Queries": st.column_config.NumberColumn(help="Queries kept aside, behind the estimate."),
-            "Cost per query": st.column_config.NumberColumn(format="%.3g"),
+            "Cost / query": st.column_config.NumberColumn(format="%.3g"),
             "Per 1,000": st.column_config.NumberColumn(format="%.0f", help="Cost of 1,000 queries."),
-            "Margin": st.column_config.NumberColumn(format="%.3f", help="Lead over the runner-up, paired by query."),
+            "Margin (95 %)": st.column_config.TextColumn(help="Lead over the runner-up, paired by query."),
         },
     )

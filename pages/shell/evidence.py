@@ -78,12 +78,19 @@ class Evidence:
             RunError: If nothing was drawn.
         """
         chosen = [found.pick for found in contenders(self.observations, contexts, self.config.n_max)]
-        own = np.hstack([self.contexts.weights, self.contexts.cost_weights[:, None]])
-        for row, weights in enumerate(np.hstack([contexts.weights, contexts.cost_weights[:, None]])):
-            same = np.flatnonzero(np.isclose(own, weights).all(axis=1))
-            if len(same):  # what the run decided stands, also where arms tie
-                chosen[row] = self.picks[int(same[0])]
+        for row, same in enumerate(self.own(contexts)):
+            if same is not None:  # what the run decided stands, also where arms tie
+                chosen[row] = self.picks[same]
         return self._judged(contexts, chosen)
+
+    def own(self, contexts: Contexts) -> list[int | None]:
+        """Return which of the run's contexts has the weights of each of these, None where none has."""
+        own = np.hstack([self.contexts.weights, self.contexts.cost_weights[:, None]])
+        same = [
+            np.flatnonzero(np.isclose(own, weights).all(axis=1))
+            for weights in np.hstack([contexts.weights, contexts.cost_weights[:, None]])
+        ]
+        return [int(rows[0]) if len(rows) else None for rows in same]
 
     def _judged(self, contexts: Contexts, picks: list[Arm]) -> tuple[Verdict, ...]:
         pairs = contenders(self.observations, contexts, self.config.n_max, picks)

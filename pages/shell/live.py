@@ -23,13 +23,13 @@ def draw(run: RunRow) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left, st.container(border=True):
         figures.trim_board(found, context, key="board", show=show)
-    with right, st.container(border=True):
-        figures.contexts_rounds(found, key="contexts-rounds")
-    below_left, below_right = st.columns(2, gap="medium")
-    with below_left, st.container(border=True):
+    with right:
+        with st.container(border=True):
+            figures.contexts_rounds(found, key="contexts-rounds")
+        with st.container(border=True):
+            figures.curtain(found, key="curtain")
+    with st.container(border=True):
         figures.race(found, context or 0, key="race")
-    with below_right, st.container(border=True):
-        figures.curtain(found, key="curtain")
 
 
 def _choices(found: Evidence) -> tuple[int | None, str]:

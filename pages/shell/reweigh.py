@@ -72,5 +72,7 @@ def judged(found: Evidence, weights: Contexts) -> Verdict | None:
     except IapoError as error:
         session.explain(error, "These weights cannot be scored yet.")
         return None
-    cards.decision(found, verdict, weights.weights[0], context=YOURS, key="decision")
+    (same,) = found.own(weights)
+    name = YOURS if same is None else found.context_titles[found.contexts.ids[same]]
+    cards.decision(found, verdict, weights.weights[0], context=name, key="decision")
     return verdict

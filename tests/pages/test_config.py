@@ -18,6 +18,7 @@ SHIPPED = {
     "server.fileWatcherType": "none",
     "server.enableXsrfProtection": True,
     "runner.postScriptGC": False,
+    "runner.magicEnabled": False,
     "client.showErrorDetails": "none",
     "client.toolbarMode": "minimal",
     "browser.gatherUsageStats": False,
