@@ -62,7 +62,7 @@ def run_row(row: Row[Any]) -> RunRow:
         policy = None if row.policy is None else Policy.model_validate_json(row.policy)
     except ValidationError as error:
         raise StoreError(
-            f"Run {row.id} cannot be read ({error.errors()[0]['msg']}); the database was changed by other software, restore a copy."
+            f"Run {row.id} cannot be read ({error.errors()[0]['msg']}); other software changed the database; restore a copy."
         ) from error
     return RunRow(
         id=row.id,

@@ -1,11 +1,18 @@
+import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import make_url
 
 from iapo_core.runs.catalogue import add_table, open_environment, task_fingerprint
 from iapo_core.runs.config import RunConfig, named
 from iapo_core.runs.store import Store
+
+POSTGRES = os.environ.get("IAPO_TEST_POSTGRES_URL")
+NO_POSTGRES = "set IAPO_TEST_POSTGRES_URL to a server on which databases may be created"
 
 
 def table_bytes(tmp_path: Path, seed=0) -> bytes:
@@ -45,9 +52,29 @@ def config(home, tmp_path) -> RunConfig:
     )
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.skipif(POSTGRES is None, reason=NO_POSTGRES))])
+def backend(request, home, monkeypatch) -> Iterator[str]:
+    """The address of an empty database; the same contract holds for every kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{home / 'iapo.db'}"
+        return
+    import psycopg
+
+    name = f"iapo_test_{secrets.token_hex(6)}"
+    server = make_url(POSTGRES)
+    address = server.set(database=name).render_as_string(hide_password=False)
+    with psycopg.connect(POSTGRES, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    monkeypatch.setenv("IAPO_DATABASE_URL", address)
+    yield address
+    with psycopg.connect(POSTGRES, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
-def store(home):
+def store(home, backend) -> Iterator[Store]:
     """An open store."""
-    opened = Store.open()
+    home.mkdir(parents=True, exist_ok=True)
+    opened = Store.open(backend)
     yield opened
     opened.close()

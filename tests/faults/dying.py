@@ -1,0 +1,59 @@
+"""A worker that dies by SIGKILL at a chosen point, or at a time of somebody else's choosing; runs in a process of its own."""
+
+import itertools
+import os
+import resource
+import signal
+from multiprocessing import get_context
+
+from iapo_core.runs.store import Store
+from iapo_core.runs.worker import work
+
+LEASE_S = 0.2
+ENVIRONMENT = ("IAPO_DATA_DIR", "IAPO_DATABASE_URL")
+
+
+def spawn(target, *arguments):
+    """Start `target(url, ...)` in a fresh process that shares nothing with this one but the database."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.faults.dying"])
+    handed_on = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    process = context.Process(target=_begin, args=(handed_on, target, arguments))
+    process.start()
+    return process
+
+
+def _begin(handed_on, target, arguments):
+    for name in ENVIRONMENT:
+        os.environ.pop(name, None)
+    os.environ.update(handed_on)
+    target(*arguments)
+
+
+def work_until_idle(url, lease_s=LEASE_S):
+    work(Store.open(url), idle_s=0, lease_s=lease_s)
+
+
+def die_at(url, method, nth, moment):
+    """Work with a store that kills the process the nth time `method` is called, before it or right after it committed."""
+    original, calls = getattr(Store, method), itertools.count(1)
+
+    def fatal(self, *arguments, **keywords):
+        is_the_one = next(calls) == nth
+        if is_the_one and moment == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = original(self, *arguments, **keywords)
+        if is_the_one and result is not False:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(Store, method, fatal)
+    work_until_idle(url)
+
+
+def work_on_a_full_disk(url, path, room):
+    """Work where no file may grow beyond `room` bytes more than the database has; the signal that comes with it is ignored."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limit = max(os.path.getsize(path), os.path.getsize(path + "-wal") if os.path.exists(path + "-wal") else 0) + room
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    work_until_idle(url)
