@@ -87,6 +87,7 @@ class Environment(Protocol):
     n_max: int
     contexts: Contexts
     split: Split
+    objective_ranges: FloatArray  # (K, 2), lowest and highest score
 
     def for_run(self, seed: int) -> Self:
         """Return this environment at the start of its completions: equal seeds give equal draws."""
@@ -126,6 +127,7 @@ class Evaluated:
     n_max: int
     contexts: Contexts
     split: Split
+    objective_ranges: FloatArray
 
     def reward_curves(self, queries: IntArray, weights: FloatArray) -> FloatArray:
         """Return the reward before cost, shape (W, P, X', N)."""

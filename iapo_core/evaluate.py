@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from iapo_core.arms import Arm, Contexts, FloatArray, IntArray
+from iapo_core.arms import Arm, BoolArray, Contexts, FloatArray, IntArray
 from iapo_core.environment import Environment, Outcomes, Pulls
 from iapo_core.errors import ContextError, RunError
 from iapo_core.estimates import Estimates, t_quantile
 from iapo_core.optimize import start
+
+FEWEST_QUERIES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +32,7 @@ class Scores:
         objective_means: What each objective alone reaches when N completions are aggregated for it, shape (K, P, N).
         mean_costs: Cost of one completion, shape (P,).
         source: "train" for what a run drew, "heldout" for queries that no run saw.
+        bounds: Lowest and highest reward that the objectives' ranges allow, shape (W, 2).
         is_exact: True where the distributions are known, so that the only uncertainty is the choice of queries.
     """
 
@@ -42,8 +45,17 @@ class Scores:
     objective_means: FloatArray
     mean_costs: FloatArray
     source: Literal["train", "heldout"]
+    bounds: FloatArray
     is_exact: bool
     _cells: FloatArray | None = None  # (C, P, X', N) where pairs of arms can be compared query by query
+
+    @property
+    def is_known(self) -> BoolArray:
+        """Arms seen on enough queries to be ranked beside others, shape (P, N).
+
+        A mean over one or two queries is often 0 or 1 and would lead every chart; where all arms are young, the oldest count.
+        """
+        return np.asarray(self.n_queries >= min(FEWEST_QUERIES, int(self.n_queries.max(initial=1))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +127,7 @@ def score_run(observations: Observations, contexts: Contexts, n_max: int | None 
         objective_means=_ordered(observations.estimates(_single_objectives(environment.objectives), n_max).reward),
         mean_costs=estimates.mean_costs,
         source="train",
+        bounds=contexts.distinct @ environment.objective_ranges,
         is_exact=False,
     )
 
@@ -145,6 +158,7 @@ def score_queries(environment: Environment, queries: IntArray, contexts: Context
         ),
         mean_costs=environment.mean_costs(),
         source="heldout",
+        bounds=contexts.distinct @ environment.objective_ranges,
         is_exact=not hasattr(environment, "texts"),
         _cells=cells,
     )
@@ -172,9 +186,7 @@ class Verdict:
     verdict: Literal["clear", "close", "tie"]
 
 
-def judge(
-    scores: Scores, picks: Sequence[Arm] | None = None, rivals: Sequence[Arm | None] | None = None
-) -> tuple[Verdict, ...]:
+def judge(scores: Scores, picks: Sequence[Arm] | None = None, rivals: Sequence[Arm | None] | None = None) -> tuple[Verdict, ...]:
     """Judge each context's pick (the best arm where none is given) against its runner-up.
 
     Args:
@@ -211,6 +223,8 @@ def _judge_context(scores: Scores, c: int, pick: Arm | None, rival: Arm | None) 
         row, column = scores.candidates.index(rival.candidate), rival.n - 1
         rivals = np.where(np.arange(rivals.size).reshape(rivals.shape) == row * rivals.shape[1] + column, rivals, -np.inf)
     value, half = float(q[p, k]), float(scores.half_width[c, p, k])
+    cost = float(scores.mean_costs[p] * (k + 1))
+    lowest, highest = scores.bounds[scores.contexts.which[c]] - scores.contexts.cost_weights[c] * cost
     runner, margin, margin_half = None, float("nan"), float("nan")
     if np.isfinite(rivals).any():
         rp, rk = divmod(int(np.argmax(rivals)), q.shape[1])
@@ -224,10 +238,10 @@ def _judge_context(scores: Scores, c: int, pick: Arm | None, rival: Arm | None) 
         context=scores.contexts.ids[c],
         pick=Arm(scores.candidates[int(p)], int(k) + 1),
         value=value,
-        low=value - half,
-        high=value + half,
+        low=max(value - half, lowest),
+        high=min(value + half, highest),
         n_queries=int(scores.n_queries[p, k]),
-        cost_per_query=float(scores.mean_costs[p] * (k + 1)),
+        cost_per_query=cost,
         runner_up=runner,
         margin=margin,
         margin_low=margin - margin_half,

@@ -50,6 +50,7 @@ class RecordedEnvironment(Evaluated):
         self.is_simulated = task.origin == "simulated"
         self.strategy = task.strategy
         self.objectives = tuple(o.id for o in task.objectives)
+        self.objective_ranges = np.array([o.range for o in task.objectives], dtype=float)
         self.n_max = task.n_max
         self.contexts = contexts_of(task, task.contexts)
         self.split = split_queries(len(task.queries), seed)

@@ -69,6 +69,11 @@ class TableEnvironment(Evaluated):
         )
         if contexts.weights.shape[1] != n_objectives:
             raise TableError(f"{name}: contexts weigh {contexts.weights.shape[1]} objectives, the table has {n_objectives}.")
+        self.objective_ranges = (
+            np.array([[0.0, 1.0]])
+            if outcomes is None
+            else np.stack([outcomes.min(axis=(0, 1, 2)), outcomes.max(axis=(0, 1, 2))], axis=1)
+        )
         self._probabilities = probabilities
         self._cumulative = np.cumsum(probabilities, axis=-1)
         self._cumulative /= self._cumulative[..., -1:]

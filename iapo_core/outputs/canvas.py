@@ -27,11 +27,11 @@ class Labels:
 
     def candidate(self, row: int, most: int = 30) -> str:
         """Return a candidate's name, shortened in the middle, safe in a figure."""
-        return escape(shortened(self.candidates[row], most))
+        return escape(shortened(self.candidates[row], most), quote=False)
 
     def context(self, row: int, most: int = 34) -> str:
         """Return a context's name, shortened in the middle, safe in a figure."""
-        return escape(shortened(self.contexts[row], most))
+        return escape(shortened(self.contexts[row], most), quote=False)
 
 
 def shortened(text: str, most: int) -> str:
@@ -74,12 +74,12 @@ def frame(
         title={
             "text": f"<b>{title}</b>",
             "x": 0,
-            "xref": "paper",
+            "xref": "container",
             "xanchor": "left",
             "y": 1,
             "yref": "container",
             "yanchor": "top",
-            "pad": {"t": 6},
+            "pad": {"t": 6, "l": 4},
             "font": {"size": 15, "color": tokens.text},
             "subtitle": {"text": mark + subtitle, "font": {"size": 12, "color": tokens.chosen if is_simulated else tokens.muted}},
         },

@@ -41,10 +41,11 @@ class Scaling:
         """The finding."""
         if not len(self.rows):
             return "Nothing was sampled yet"
-        first = int(np.nanargmax(np.where(np.isnan(self.quality[:, 0]), -np.inf, self.quality[:, 0])))
-        if not self.crossings:
-            return f"{self.labels.candidate(int(self.rows[first]), 26)} is best at every N"
-        n, row = self.crossings[-1]
+        first = int(np.argmax(np.where(np.isnan(self.quality[:, 0]), -np.inf, self.quality[:, 0])))
+        n, row = self.crossings[-1] if self.crossings else (1, int(self.rows[first]))
+        if row == self.rows[first]:
+            name = self.labels.candidate(row, 26)
+            return f"{name} is best at {'nearly ' if self.crossings else ''}every N"
         return f"{self.labels.candidate(int(self.rows[first]), 22)} is best at N = 1, {self.labels.candidate(row, 22)} from N = {n} on"
 
     @property
@@ -68,6 +69,7 @@ class Scaling:
 def scaling_curves(scores: Scores, context: int, labels: Labels, objective: int | None = None) -> Scaling:
     """Compute the curves under one context's weights, or of one objective alone (then without intervals)."""
     quality = scores.reward[scores.contexts.which[context]] if objective is None else scores.objective_means[objective]
+    quality = np.where(scores.is_known, quality, np.nan)
     half = scores.half_width[context] if objective is None else np.full(quality.shape, np.nan)
     best = np.where(np.isnan(quality), -np.inf, quality)
     tops = [int(best[:, k].argmax()) for k in range(best.shape[1]) if np.isfinite(best[:, k]).any()]
@@ -131,18 +133,22 @@ def draw_scaling_curves(record: Scaling, theme: Theme) -> go.Figure:
         figure.add_shape(
             type="line", x0=n, x1=n, yref="paper", y0=0, y1=1, line={"color": tokens.muted, "width": 1, "dash": "dot"}
         )
-    label_ends(figure, ends)
+    shown = record.quality[~np.isnan(record.quality)]
+    low, high = (float(shown.min()), float(shown.max())) if len(shown) else (0.0, 1.0)
+    pad = 0.12 * (high - low or 1.0)
+    figure.update_yaxes(range=[low - pad, high + pad])
+    label_ends(figure, ends, high - low + 2 * pad)
     ticks = scale_ticks(n_max)
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=list(map(str, ticks)))
     return figure
 
 
-def label_ends(figure: go.Figure, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Write names at the right end of lines, pushed apart so that none covers another."""
+def label_ends(figure: go.Figure, ends: Sequence[tuple[float, str, str]], span: float) -> None:
+    """Write names at the right end of lines, pushed apart so that none covers another; `span` is that of the y axis."""
     ranked = sorted(ends)
     if not ranked:
         return
-    least, at = max(ranked[-1][0] - ranked[0][0], 0.05) / max(len(ranked), 9), -np.inf
+    least, at = span / 17, -np.inf  # about one line of text
     for value, name, color in ranked:
         at = max(value, at + least)
         figure.add_annotation(

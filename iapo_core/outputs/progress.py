@@ -12,7 +12,7 @@ from iapo_core.arms import FloatArray, IntArray
 from iapo_core.outputs.canvas import Labels, figures_of, frame
 from iapo_core.outputs.curves import label_ends
 from iapo_core.outputs.history import History
-from iapo_core.outputs.palette import TOKENS, Theme, colorscale, prompt_hues, translucent
+from iapo_core.outputs.palette import TOKENS, Theme, prompt_hues, translucent
 
 _FINALISTS = 8
 _MOST_GREY = 120
@@ -138,7 +138,8 @@ def draw_survival_curtain(curtain: Curtain, theme: Theme) -> go.Figure:
             "showgrid": False,
             "tickfont": {"size": 12, "color": tokens.muted},
             "automargin": True,
-            "nticks": 5,
+            "tickvals": [round(curtain.budget * share) for share in (0, 0.25, 0.5, 0.75, 1)],
+            "tickformat": ",",
         }
     )
     figure.add_shape(
@@ -304,7 +305,11 @@ def draw_race_of_finalists(race: Race, theme: Theme) -> go.Figure:
             line={"color": tokens.text, "width": 1, "dash": "dash", "shape": "hv"},
         )
     )
-    label_ends(figure, ends)
+    shown = race.estimate[~np.isnan(race.estimate)]
+    low, high = (float(shown.min()), float(shown.max())) if len(shown) else (0.0, 1.0)
+    pad = 0.35 * (high - low or 1.0)
+    figure.update_yaxes(range=[low - pad, high + pad])
+    label_ends(figure, ends, high - low + 2 * pad)
     return figure
 
 
@@ -383,7 +388,7 @@ def draw_contexts_by_rounds(record: ContextRounds, theme: Theme) -> go.Figure:
             z=shade,
             x=record.rounds,
             y=np.arange(n_contexts),
-            colorscale=colorscale(theme)[:6],
+            colorscale=[(i / 5, color) for i, color in enumerate(tokens.steps[:6])],
             showscale=False,
             text=record.n_left,
             texttemplate="%{text}",

@@ -68,7 +68,7 @@ class Bands:
 
 def dominance_bands(scores: Scores, context: int, labels: Labels) -> Bands:
     """Compute the ribbon under one context's objective weights."""
-    quality = scores.reward[scores.contexts.which[context]]
+    quality = np.where(scores.is_known, scores.reward[scores.contexts.which[context]], np.nan)
     n_max = quality.shape[1]
     cost = scores.mean_costs[:, None] * np.arange(1, n_max + 1)
     cost = np.where(np.isnan(quality), np.inf, cost)

@@ -49,8 +49,8 @@ class Fronts:
             return "Nothing was sampled yet"
         n_prompts = len(set((self.front // self.cost.shape[1]).tolist()))
         p, k = divmod(int(self.front[self.knee]), self.cost.shape[1])
-        prompts = "one prompt makes" if n_prompts == 1 else f"{n_prompts} prompts take turns on"
-        return f"{prompts} the front; returns diminish after {self.labels.candidate(p)}, N = {k + 1}".capitalize()
+        prompts = "One prompt makes" if n_prompts == 1 else f"{n_prompts} prompts take turns on"
+        return f"{prompts} the front; returns diminish after {self.labels.candidate(p)}, N = {k + 1}"
 
     @property
     def alt(self) -> str:
@@ -79,7 +79,7 @@ def fronts_across_scales(scores: Scores, context: int, labels: Labels, pick: Arm
     """Compute the fronts for one context's weights."""
     n_max = scores.q.shape[2]
     cost = scores.mean_costs[:, None] * np.arange(1, n_max + 1)
-    quality = scores.reward[scores.contexts.which[context]]
+    quality = np.where(scores.is_known, scores.reward[scores.contexts.which[context]], np.nan)
     cost = np.where(np.isnan(quality), np.nan, cost)
     front = pareto_front(cost.ravel(), quality.ravel())
     reference = (float(np.nanmax(cost)) * 1.01, float(np.nanmin(quality)) - 1e-9) if len(front) else (1.0, 0.0)
