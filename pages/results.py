@@ -83,10 +83,29 @@ def draw_view(found: Evidence, view: str, weights: Contexts, verdict: Verdict | 
         if view == "Trade-off":
             figures.fronts(found, scores, verdict.pick, key="fronts")
         elif view == "Scaling":
-            figures.scaling(found, scores, key="scaling")
+            figures.scaling(found, scores, objective(found), key="scaling")
         else:
             figures.ribbon(found, scores, key="ribbon")
-            figures.policy_map(found, scores, key="policy-map")
+            st.caption("Click a point of the map to put its weights on the sliders.")
+            figures.policy_map(found, scores, key="policy-map", on_click=lambda points: reweigh.take(found, points))
+
+
+def objective(found: Evidence) -> int | None:
+    """Let the user look at one objective alone; None is all of them, weighted."""
+    titles = list(found.objective_titles.values())
+    if len(titles) < 2:
+        return None
+    options = [-1, *range(len(titles))]
+    chosen = st.segmented_control(
+        "Quality",
+        options,
+        format_func=lambda k: "Weighted" if k < 0 else words.escape(titles[k]),
+        default=-1,
+        required=True,
+        key="objective",
+        help="All objectives by your weights, or what one alone reaches when the best completion for it is kept.",
+    )
+    return None if chosen < 0 else chosen
 
 
 def guarantee(found: Evidence) -> None:

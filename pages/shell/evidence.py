@@ -106,6 +106,12 @@ class Evidence:
         """Score every arm on the queries kept aside."""
         return score_queries(self.environment, self.environment.split.heldout, contexts, self.config.n_max)
 
+    def q(self, contexts: Contexts, source: str) -> FloatArray:
+        """Return the utility of every arm for many contexts at once, without intervals, shape (C, P, N)."""
+        if source == "heldout":
+            return self.environment.q_values(self.environment.split.heldout, contexts)[..., : self.config.n_max]
+        return self.observations.estimates(contexts, self.config.n_max).q()
+
     def drawn(self, contexts: Contexts) -> Scores:
         """Score what the run drew, for any weights."""
         return score_run(self.observations, contexts, self.config.n_max)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import streamlit as st
 
 from iapo_core.arms import Arm
 from iapo_core.evaluate import Scores
-from iapo_core.outputs import board, progress, tradeoffs
+from iapo_core.outputs import board, curves, progress, regions, tradeoffs
 from iapo_core.outputs.canvas import Labels
 from iapo_core.outputs.palette import prompt_hues
 from pages.shell import charts, sitemap, texts, words
@@ -97,8 +98,29 @@ def _for(found: Evidence, scores: Scores) -> Labels:
     return replace(labels(found), contexts=scores.contexts.ids)
 
 
-def _pending(*_: object, key: str) -> None:
-    st.caption(f"[{key}]")
+def ribbon(found: Evidence, scores: Scores, *, key: str) -> None:
+    """Draw which prompt is best at every cost limit."""
+    record = regions.dominance_bands(scores, 0, _for(found, scores))
+    charts.show(regions.draw_dominance_bands(record, charts.theme()), record, key=key)
 
 
-ribbon = policy_map = scaling = contexts_prompt = _pending
+def policy_map(found: Evidence, scores: Scores, *, key: str, on_click: Callable[[list[Any]], None]) -> None:
+    """Draw which arm wins at every mix of weights; a click hands the weights over."""
+    weights = scores.contexts.weights[0]
+    total = float(weights[:2].sum()) or 1.0
+    contexts, mixes = regions.map_contexts(len(weights), weights[2:] / total)
+    here = (float(weights[0]) / total, float(scores.contexts.cost_weights[0]) / total)
+    record = regions.policy_map(found.q(contexts, scores.source), mixes, labels(found), here)
+    charts.show_selectable(regions.draw_policy_map(record, charts.theme()), record, key=key, on_click=on_click)
+
+
+def scaling(found: Evidence, scores: Scores, objective: int | None, *, key: str) -> None:
+    """Draw quality against N for the best prompts."""
+    record = curves.scaling_curves(scores, 0, _for(found, scores), objective)
+    charts.show(curves.draw_scaling_curves(record, charts.theme()), record, key=key)
+
+
+def contexts_prompt(found: Evidence, *, key: str) -> None:
+    """Draw the N that each context chose of which prompt."""
+    record = curves.contexts_by_prompt(found.picks, found.environment.candidates, labels(found))
+    charts.show(curves.draw_contexts_by_prompt(record, charts.theme()), record, key=key)

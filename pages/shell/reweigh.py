@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
@@ -23,8 +25,8 @@ def sliders(found: Evidence) -> Contexts:
     def load() -> None:
         c = ids.index(st.session_state["weights-from"])
         for k, o in enumerate(found.environment.objectives):
-            st.session_state[f"w:{o}"] = min(float(found.contexts.weights[c, k]), 1.0)
-        st.session_state["w:cost"] = min(float(found.contexts.cost_weights[c]), contexts.MAX_COST_WEIGHT)
+            st.session_state[f"w:{o}"] = float(found.contexts.weights[c, k])
+        st.session_state["w:cost"] = float(found.contexts.cost_weights[c])
 
     if st.session_state.get("weights-from") not in ids:
         st.session_state["weights-from"] = ids[0]
@@ -42,7 +44,7 @@ def sliders(found: Evidence) -> Contexts:
         st.slider(
             f"Weight: {words.escape(title)}",
             0.0,
-            1.0,
+            max(1.0, float(found.contexts.weights.max())),
             step=0.05,
             key=f"w:{o}",
             persist_state="session",
@@ -53,8 +55,8 @@ def sliders(found: Evidence) -> Contexts:
     cost = st.slider(
         "Weight: cost",
         0.0,
-        contexts.MAX_COST_WEIGHT,
-        step=0.05,
+        _most_cost(found),
+        step=0.01,
         key="w:cost",
         persist_state="session",
         help=f"What one unit of cost ({words.escape(found.unit)}) takes off the score.",
@@ -63,6 +65,22 @@ def sliders(found: Evidence) -> Contexts:
         st.warning("All objectives weigh 0, so nothing counts. Give one a weight.", icon=":material/info:")
         values[0] = 1.0
     return Contexts((YOURS,), np.array([values]), np.array([cost]))
+
+
+def take(found: Evidence, points: list[Any]) -> None:
+    """Put the weights of a clicked point of the policy map, (share of the first objective, cost weight), on the sliders."""
+    if not points:
+        return
+    mix, cost = float(points[0][0]), float(points[0][1])
+    first, *others = found.environment.objectives
+    st.session_state[f"w:{first}"] = round(mix, 2)
+    if others:
+        st.session_state[f"w:{others[0]}"] = round(1.0 - mix, 2)
+    st.session_state["w:cost"] = min(round(cost, 2), _most_cost(found))
+
+
+def _most_cost(found: Evidence) -> float:
+    return max(contexts.MAX_COST_WEIGHT, float(found.contexts.cost_weights.max()))
 
 
 def judged(found: Evidence, weights: Contexts) -> Verdict | None:
