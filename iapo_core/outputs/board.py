@@ -112,15 +112,15 @@ def draw_trim_board(board: Board, theme: Theme) -> go.Figure:
         theme=theme,
         title=board.title,
         subtitle=board.subtitle,
-        height=_height(n_candidates),
+        height=board_height(n_candidates),
         x="N, completions per query",
         y="",
         is_simulated=board.labels.is_simulated,
         margin={"r": 8},
     )
     figure.add_trace(_heat(board, theme))
-    figure.add_trace(_rings(board.alive, tokens.paper))
-    figure.add_trace(_star(board.leader, tokens.chosen))
+    figure.add_trace(rings(board.alive, tokens.paper))
+    figure.add_trace(star(board.leader, tokens.chosen))
     columns, rows = np.meshgrid(np.arange(1, n_max + 1), np.arange(n_candidates))
     figure.add_trace(
         go.Scatter(
@@ -137,68 +137,6 @@ def draw_trim_board(board: Board, theme: Theme) -> go.Figure:
         )
     )
     _axes(figure, board.labels, n_candidates, n_max)
-    return figure
-
-
-def draw_replay(history: History, labels: Labels, context: int, theme: Theme) -> go.Figure:
-    """Draw the finished board with a Play button that trims it again, round by round."""
-    board = trim_board(history, labels, context)
-    figure = draw_trim_board(board, theme)
-    n_rounds = board.n_rounds
-    frames = []
-    for index, done in enumerate([None, *history.rounds]):
-        number = 0 if done is None else done.number
-        gone = (history.left_round[context] > 0) & (history.left_round[context] <= number)
-        z = np.where(gone, history.left_round[context], n_rounds + 1)
-        q = np.where(gone, np.nan, history.q(context, index - 1)) if done is not None else np.full(z.shape, np.nan)
-        lead = None if np.isnan(q).all() else divmod(int(np.nanargmax(q)), z.shape[1])
-        star = None if lead is None else (lead[0], lead[1] + 1)
-        frames.append(
-            go.Frame(
-                name=str(number),
-                data=[
-                    {"type": "heatmap", "z": z.tolist()},  # frames do not decode packed arrays
-                    _rings(~gone, TOKENS[theme].paper),
-                    _star(board.leader if number == n_rounds else star, TOKENS[theme].chosen),
-                ],
-                traces=[0, 1, 2],
-            )
-        )
-    figure.frames = frames
-    quick = {"frame": {"duration": 700, "redraw": True}, "transition": {"duration": 0}, "fromcurrent": False, "mode": "immediate"}
-    at_once = {"frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}, "mode": "immediate"}
-    figure.update_layout(
-        margin={"b": 110},
-        height=_height(len(board.alive)) + 60,
-        updatemenus=[
-            {
-                "type": "buttons",
-                "showactive": False,
-                "x": 0,
-                "y": 0,
-                "xanchor": "left",
-                "yanchor": "top",
-                "pad": {"t": 52},
-                "bgcolor": TOKENS[theme].paper,
-                "bordercolor": TOKENS[theme].grid,
-                "font": {"color": TOKENS[theme].text},
-                "buttons": [{"label": "▶ Play", "method": "animate", "args": [None, quick]}],
-            }
-        ],
-        sliders=[
-            {
-                "active": len(frames) - 1,
-                "x": 0.12,
-                "len": 0.88,
-                "y": 0,
-                "pad": {"t": 44},
-                "currentvalue": {"prefix": "after round ", "font": {"size": 12}},
-                "bordercolor": TOKENS[theme].grid,
-                "font": {"color": TOKENS[theme].muted, "size": 11},
-                "steps": [{"label": f.name, "method": "animate", "args": [[f.name], at_once]} for f in frames],
-            }
-        ],
-    )
     return figure
 
 
@@ -236,7 +174,7 @@ def _heat(board: Board, theme: Theme) -> go.Heatmap:
     )
 
 
-def _rings(alive: BoolArray, color: str) -> go.Scatter:
+def rings(alive: BoolArray, color: str) -> go.Scatter:
     """Ring the survivors, once they are few enough to be told apart."""
     rows, columns = np.nonzero(alive) if alive.sum() <= _MANY_RINGS else (np.empty(0, dtype=int), np.empty(0, dtype=int))
     return go.Scatter(
@@ -249,7 +187,8 @@ def _rings(alive: BoolArray, color: str) -> go.Scatter:
     )
 
 
-def _star(leader: tuple[int, int] | None, color: str) -> go.Scatter:
+def star(leader: tuple[int, int] | None, color: str) -> go.Scatter:
+    """Mark the leader."""
     return go.Scatter(
         x=[] if leader is None else [leader[1]],
         y=[] if leader is None else [leader[0]],
@@ -273,7 +212,8 @@ def _axes(figure: go.Figure, labels: Labels, n_candidates: int, n_max: int) -> N
     )
 
 
-def _height(n_candidates: int) -> int:
+def board_height(n_candidates: int) -> int:
+    """Return a height in pixels at which the names of so many prompts can be read."""
     return 150 + min(max(26 * n_candidates, 150), 760)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 from iapo_core.outputs.palette import TOKENS, Theme
@@ -118,3 +119,16 @@ def figures_of(value: float, half: float) -> str:
 def joined(names: Sequence[str]) -> str:
     """Join names as prose does."""
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def label_ends(figure: go.Figure, ends: Sequence[tuple[float, str, str]], span: float) -> None:
+    """Write names at the right end of lines, pushed apart so that none covers another; `span` is that of the y axis."""
+    ranked = sorted(ends)
+    if not ranked:
+        return
+    least, at = span / 17, -np.inf  # about one line of text
+    for value, name, color in ranked:
+        at = max(value, at + least)
+        figure.add_annotation(
+            x=1, xref="paper", y=at, text=name, showarrow=False, xanchor="left", xshift=8, font={"size": 11, "color": color}
+        )

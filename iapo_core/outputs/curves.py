@@ -1,17 +1,16 @@
-"""How prompts scale with N, and which N each context chose of which prompt."""
+"""Scaling curves: how the quality of a few prompts grows with N."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from iapo_core.arms import Arm, FloatArray, IntArray
+from iapo_core.arms import FloatArray, IntArray
 from iapo_core.evaluate import Scores
-from iapo_core.outputs.canvas import Labels, figures_of, frame, scale_ticks
+from iapo_core.outputs.canvas import Labels, figures_of, frame, label_ends, scale_ticks
 from iapo_core.outputs.palette import TOKENS, Theme, translucent
 
 _MOST = 6
@@ -99,12 +98,14 @@ def draw_scaling_curves(record: Scaling, theme: Theme) -> go.Figure:
     ends = []
     for i, p in enumerate(record.rows):
         color = record.labels.hues.get(int(p)) or next((c for c in spare if c not in record.labels.hues.values()), tokens.grey)
-        half = np.nan_to_num(record.half_width[i])
+        seen = ~np.isnan(record.quality[i])
+        along, middle = scales[seen], record.quality[i][seen]
+        half = np.nan_to_num(record.half_width[i][seen])
         for share, opacity in ((1.0, 0.07), (_Z50, 0.14)) if i < 3 else ():  # bands of the best three; more would be mud
             figure.add_trace(
                 go.Scatter(
-                    x=np.r_[scales, scales[::-1]],
-                    y=np.r_[record.quality[i] + share * half, (record.quality[i] - share * half)[::-1]],
+                    x=np.r_[along, along[::-1]],
+                    y=np.r_[middle + share * half, (middle - share * half)[::-1]],
                     fill="toself",
                     mode="none",
                     fillcolor=translucent(color, opacity),
@@ -127,8 +128,7 @@ def draw_scaling_curves(record: Scaling, theme: Theme) -> go.Figure:
                 showlegend=False,
             )
         )
-        known = record.quality[i][~np.isnan(record.quality[i])]
-        ends.append((float(known[-1]), record.labels.candidate(int(p), 22), color))
+        ends.append((float(middle[-1]), record.labels.candidate(int(p), 22), color))
     for n, _ in record.crossings[:6]:
         figure.add_shape(
             type="line", x0=n, x1=n, yref="paper", y0=0, y1=1, line={"color": tokens.muted, "width": 1, "dash": "dot"}
@@ -140,105 +140,4 @@ def draw_scaling_curves(record: Scaling, theme: Theme) -> go.Figure:
     label_ends(figure, ends, high - low + 2 * pad)
     ticks = scale_ticks(n_max)
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=list(map(str, ticks)))
-    return figure
-
-
-def label_ends(figure: go.Figure, ends: Sequence[tuple[float, str, str]], span: float) -> None:
-    """Write names at the right end of lines, pushed apart so that none covers another; `span` is that of the y axis."""
-    ranked = sorted(ends)
-    if not ranked:
-        return
-    least, at = span / 17, -np.inf  # about one line of text
-    for value, name, color in ranked:
-        at = max(value, at + least)
-        figure.add_annotation(
-            x=1, xref="paper", y=at, text=name, showarrow=False, xanchor="left", xshift=8, font={"size": 11, "color": color}
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Choices:
-    """The chosen N in the cell of its context and prompt.
-
-    Attributes:
-        rows: Candidate rows that some context chose, shape (F,).
-        scales: Chosen N, 0 where the context chose another prompt, shape (C, F).
-    """
-
-    labels: Labels
-    rows: IntArray
-    scales: IntArray
-
-    @property
-    def title(self) -> str:
-        """The finding."""
-        n = self.scales[self.scales > 0]
-        span = f"N = {n.min()}" if n.min() == n.max() else f"N from {n.min()} to {n.max()}"
-        return f"{len(self.rows)} prompt{'s' if len(self.rows) > 1 else ''} for {len(self.scales)} contexts, {span}"
-
-    @property
-    def alt(self) -> str:
-        """The choices in words."""
-        return f"Chosen N per context and prompt. {self.title}."
-
-    def table(self) -> pd.DataFrame:
-        """Return one row per context."""
-        column = self.scales.argmax(axis=1)
-        return pd.DataFrame(
-            {
-                "context": self.labels.contexts,
-                "prompt": [self.labels.candidates[int(self.rows[c])] for c in column],
-                "N": self.scales.max(axis=1),
-            }
-        )
-
-
-def contexts_by_prompt(picks: Sequence[Arm], candidates: Sequence[str], labels: Labels) -> Choices:
-    """Compute the table from the picks, one per context."""
-    chosen = [list(candidates).index(arm.candidate) for arm in picks]
-    rows = sorted(set(chosen))
-    scales = np.zeros((len(picks), len(rows)), dtype=int)
-    for c, (p, arm) in enumerate(zip(chosen, picks, strict=True)):
-        scales[c, rows.index(p)] = arm.n
-    return Choices(labels, np.array(rows), scales)
-
-
-def draw_contexts_by_prompt(record: Choices, theme: Theme) -> go.Figure:
-    """Draw one marker per context in its prompt's column, N printed in it."""
-    tokens = TOKENS[theme]
-    n_contexts = len(record.scales)
-    figure = frame(
-        theme=theme,
-        title=record.title,
-        subtitle="The N that each context chose, in the column of its prompt.",
-        height=130 + min(max(28 * n_contexts, 90), 780),
-        x="",
-        y="",
-        is_simulated=record.labels.is_simulated,
-    )
-    for column, p in enumerate(record.rows):
-        contexts = np.flatnonzero(record.scales[:, column])
-        figure.add_trace(
-            go.Scatter(
-                x=np.full(len(contexts), column),
-                y=contexts,
-                mode="markers+text",
-                marker={"symbol": "square", "size": 24, "color": record.labels.hues.get(int(p), tokens.grey)},
-                text=[f"<b>{n}</b>" for n in record.scales[contexts, column]],
-                textfont={"color": tokens.paper, "size": 12},
-                hovertemplate=f"{record.labels.candidate(int(p))}, N = %{{text}}<extra></extra>",
-                showlegend=False,
-            )
-        )
-    figure.update_xaxes(
-        tickvals=list(range(len(record.rows))),
-        ticktext=[record.labels.candidate(int(p), 24) for p in record.rows],
-        range=[-0.6, len(record.rows) - 0.4],
-        side="top",
-        showgrid=False,
-        fixedrange=True,
-    )
-    names = [record.labels.context(row) for row in range(n_contexts)]
-    figure.update_yaxes(tickvals=list(range(n_contexts)), ticktext=names, range=[n_contexts - 0.4, -0.6], fixedrange=True)
-    figure.update_layout(margin={"t": 100, "b": 16})
     return figure

@@ -10,9 +10,17 @@ import streamlit as st
 
 from iapo_core.arms import Arm
 from iapo_core.evaluate import Scores
-from iapo_core.outputs import board, curves, progress, regions, tradeoffs
+from iapo_core.outputs.bands import dominance_bands, draw_dominance_bands
+from iapo_core.outputs.board import draw_trim_board, trim_board
 from iapo_core.outputs.canvas import Labels
+from iapo_core.outputs.choices import contexts_by_prompt, draw_contexts_by_prompt
+from iapo_core.outputs.curtain import draw_survival_curtain, survival_curtain
+from iapo_core.outputs.curves import draw_scaling_curves, scaling_curves
 from iapo_core.outputs.palette import prompt_hues
+from iapo_core.outputs.race import draw_race_of_finalists, race_of_finalists
+from iapo_core.outputs.replay import draw_replay
+from iapo_core.outputs.rounds import contexts_by_rounds, draw_contexts_by_rounds
+from iapo_core.outputs.tradeoffs import draw_fronts, draw_fronts_by_scale, fronts_across_scales
 from pages.shell import charts, sitemap, texts, words
 from pages.shell.evidence import Evidence
 
@@ -33,19 +41,19 @@ def labels(found: Evidence) -> Labels:
     )
 
 
-def trim_board(found: Evidence, context: int | None, *, key: str, show: str = "round") -> None:
+def show_board(found: Evidence, context: int | None, *, key: str, show: str = "round") -> None:
     """Draw the trim board; a click on an arm says where it stands and leads to its texts."""
-    record = board.trim_board(found.history, labels(found), context, show)
-    points = charts.show_selectable(board.draw_trim_board(record, charts.theme()), record, key=key)
+    record = trim_board(found.history, labels(found), context, show)
+    points = charts.show_selectable(draw_trim_board(record, charts.theme()), record, key=key)
     if points:
         _clicked(found, points[0], key)
 
 
-def replay(found: Evidence, context: int, *, key: str) -> None:
+def show_replay(found: Evidence, context: int, *, key: str) -> None:
     """Draw the board with a Play button."""
     names = labels(found)
-    record = board.trim_board(found.history, names, context)
-    charts.show(board.draw_replay(found.history, names, context, charts.theme()), record, key=key)
+    record = trim_board(found.history, names, context)
+    charts.show(draw_replay(found.history, names, context, charts.theme()), record, key=key)
 
 
 def _clicked(found: Evidence, point: Any, key: str) -> None:
@@ -61,36 +69,36 @@ def _clicked(found: Evidence, point: Any, key: str) -> None:
             st.switch_page(sitemap.RESULTS, query_params={"run": found.run_id, "view": "Texts"})
 
 
-def contexts_rounds(found: Evidence, *, key: str) -> None:
+def show_rounds(found: Evidence, *, key: str) -> None:
     """Draw arms left per context and round; a click on a row shows that context."""
 
     def show_context(points: list[Any]) -> None:
         if points:
             st.session_state[LIVE_CONTEXT] = int(points[0][0])
 
-    record = progress.contexts_by_rounds(found.history, labels(found))
-    charts.show_selectable(progress.draw_contexts_by_rounds(record, charts.theme()), record, key=key, on_click=show_context)
+    record = contexts_by_rounds(found.history, labels(found))
+    charts.show_selectable(draw_contexts_by_rounds(record, charts.theme()), record, key=key, on_click=show_context)
 
 
-def race(found: Evidence, context: int, *, key: str) -> None:
+def show_race(found: Evidence, context: int, *, key: str) -> None:
     """Draw the race of the finalists."""
-    record = progress.race_of_finalists(found.history, labels(found), context)
-    charts.show(progress.draw_race_of_finalists(record, charts.theme()), record, key=key)
+    record = race_of_finalists(found.history, labels(found), context)
+    charts.show(draw_race_of_finalists(record, charts.theme()), record, key=key)
 
 
-def curtain(found: Evidence, *, key: str) -> None:
+def show_curtain(found: Evidence, *, key: str) -> None:
     """Draw how the arms fall."""
-    record = progress.survival_curtain(found.history, labels(found), found.config.budget)
-    charts.show(progress.draw_survival_curtain(record, charts.theme()), record, key=key)
+    record = survival_curtain(found.history, labels(found), found.config.budget)
+    charts.show(draw_survival_curtain(record, charts.theme()), record, key=key)
 
 
-def fronts(found: Evidence, scores: Scores, pick: Arm, *, key: str) -> None:
+def show_fronts(found: Evidence, scores: Scores, pick: Arm, *, key: str) -> None:
     """Draw the Pareto fronts across scales; a click on an arm leads to its texts."""
-    record = tradeoffs.fronts_across_scales(scores, 0, _for(found, scores), pick)
-    points = charts.show_selectable(tradeoffs.draw_fronts(record, charts.theme()), record, key=key)
+    record = fronts_across_scales(scores, 0, _for(found, scores), pick)
+    points = charts.show_selectable(draw_fronts(record, charts.theme()), record, key=key)
     if points:
         _clicked(found, points[0], key)
-    charts.show(tradeoffs.draw_fronts_by_scale(record, charts.theme()), record, key=f"{key}-by-scale")
+    charts.show(draw_fronts_by_scale(record, charts.theme()), record, key=f"{key}-by-scale")
 
 
 def _for(found: Evidence, scores: Scores) -> Labels:
@@ -98,29 +106,29 @@ def _for(found: Evidence, scores: Scores) -> Labels:
     return replace(labels(found), contexts=scores.contexts.ids)
 
 
-def ribbon(found: Evidence, scores: Scores, *, key: str) -> None:
+def show_ribbon(found: Evidence, scores: Scores, *, key: str) -> None:
     """Draw which prompt is best at every cost limit."""
-    record = regions.dominance_bands(scores, 0, _for(found, scores))
-    charts.show(regions.draw_dominance_bands(record, charts.theme()), record, key=key)
+    record = dominance_bands(scores, 0, _for(found, scores))
+    charts.show(draw_dominance_bands(record, charts.theme()), record, key=key)
 
 
-def policy_map(found: Evidence, scores: Scores, *, key: str, on_click: Callable[[list[Any]], None]) -> None:
+def show_policy_map(found: Evidence, scores: Scores, *, key: str, on_click: Callable[[list[Any]], None]) -> None:
     """Draw which arm wins at every mix of weights; a click hands the weights over."""
     weights = scores.contexts.weights[0]
     total = float(weights[:2].sum()) or 1.0
-    contexts, mixes = regions.map_contexts(len(weights), weights[2:] / total)
+    contexts, mixes = weight_map.map_contexts(len(weights), weights[2:] / total)
     here = (float(weights[0]) / total, float(scores.contexts.cost_weights[0]) / total)
-    record = regions.policy_map(found.q(contexts, scores.source), mixes, labels(found), here)
-    charts.show_selectable(regions.draw_policy_map(record, charts.theme()), record, key=key, on_click=on_click)
+    record = weight_map.policy_map(found.q(contexts, scores.source), mixes, labels(found), here)
+    charts.show_selectable(weight_map.draw_policy_map(record, charts.theme()), record, key=key, on_click=on_click)
 
 
-def scaling(found: Evidence, scores: Scores, objective: int | None, *, key: str) -> None:
+def show_scaling(found: Evidence, scores: Scores, objective: int | None, *, key: str) -> None:
     """Draw quality against N for the best prompts."""
-    record = curves.scaling_curves(scores, 0, _for(found, scores), objective)
-    charts.show(curves.draw_scaling_curves(record, charts.theme()), record, key=key)
+    record = scaling_curves(scores, 0, _for(found, scores), objective)
+    charts.show(draw_scaling_curves(record, charts.theme()), record, key=key)
 
 
-def contexts_prompt(found: Evidence, *, key: str) -> None:
+def show_choices(found: Evidence, *, key: str) -> None:
     """Draw the N that each context chose of which prompt."""
-    record = curves.contexts_by_prompt(found.picks, found.environment.candidates, labels(found))
-    charts.show(curves.draw_contexts_by_prompt(record, charts.theme()), record, key=key)
+    record = contexts_by_prompt(found.picks, found.environment.candidates, labels(found))
+    charts.show(draw_contexts_by_prompt(record, charts.theme()), record, key=key)
