@@ -70,9 +70,9 @@ def show(run: RunRow) -> None:
             st.page_link(sitemap.RESULTS, label="All results", icon=":material/insights:", query_params={"run": run.id})
     with right, st.container(border=True):
         if st.session_state.get("replay"):
-            figures.replay(found, context, key="replay-board")
+            figures.show_replay(found, context, key="replay-board")
         else:
-            figures.trim_board(found, context, key="board")
+            figures.show_board(found, context, key="board")
 
 
 def gallery() -> None:

@@ -45,12 +45,11 @@ def main() -> None:
 def line(found: Evidence, verdict: Verdict) -> dict[str, object]:
     """Return one row of the table of picks."""
     rival = verdict.runner_up
-    ceiling = found.ceiling(found.contexts.weights[found.contexts.index(verdict.context)])
     return {
         "Context": found.context_titles[verdict.context],
         "Pick": f"{found.titles[verdict.pick.candidate]}, N = {verdict.pick.n}",
         "Verdict": words.verdict(verdict)[1],
-        "Utility (95 %)": f"{words.number(verdict.value)} ({words.interval(verdict.low, min(verdict.high, ceiling))})",
+        "Utility (95 %)": f"{words.number(verdict.value)} ({words.interval(verdict.low, verdict.high)})",
         "Queries": verdict.n_queries,
         "Cost / query": verdict.cost_per_query,
         "Per 1,000": 1000 * verdict.cost_per_query,
@@ -66,7 +65,7 @@ def draw_view(found: Evidence, view: str, weights: Contexts, verdict: Verdict | 
     elif view == "Texts":
         texts.read(found, verdict)
     elif view == "Contexts":
-        figures.contexts_prompt(found, key="contexts-prompt")
+        figures.show_choices(found, key="contexts-prompt")
     elif verdict is None:
         st.info("Give an objective a weight to see this.", icon=":material/info:")
     else:
@@ -81,13 +80,13 @@ def draw_view(found: Evidence, view: str, weights: Contexts, verdict: Verdict | 
         )
         scores = found.heldout(weights) if source == "heldout" else found.drawn(weights)
         if view == "Trade-off":
-            figures.fronts(found, scores, verdict.pick, key="fronts")
+            figures.show_fronts(found, scores, verdict.pick, key="fronts")
         elif view == "Scaling":
-            figures.scaling(found, scores, objective(found), key="scaling")
+            figures.show_scaling(found, scores, objective(found), key="scaling")
         else:
-            figures.ribbon(found, scores, key="ribbon")
+            figures.show_ribbon(found, scores, key="ribbon")
             st.caption("Click a point of the map to put its weights on the sliders.")
-            figures.policy_map(found, scores, key="policy-map", on_click=lambda points: reweigh.take(found, points))
+            figures.show_policy_map(found, scores, key="policy-map", on_click=lambda points: reweigh.take(found, points))
 
 
 def objective(found: Evidence) -> int | None:

@@ -7,19 +7,17 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from iapo_core.arms import FloatArray
 from iapo_core.evaluate import Verdict
 from pages.shell import words
 from pages.shell.evidence import Evidence
 
 
-def decision(found: Evidence, verdict: Verdict, weights: FloatArray, *, context: str, key: str) -> None:
+def decision(found: Evidence, verdict: Verdict, *, context: str, key: str) -> None:
     """Draw one card, judged on the queries kept aside.
 
     Args:
         found: What is known of the run.
         verdict: The pick to show.
-        weights: The objective weights that it answers, shape (K,).
         context: Name of the preference that it answers.
         key: Unique on the page.
     """
@@ -37,7 +35,7 @@ def decision(found: Evidence, verdict: Verdict, weights: FloatArray, *, context:
             st.metric("Cost per query", words.cost(verdict.cost_per_query), help=f"N completions, counted in {unit}.")
             st.metric("Per 1,000 queries", words.cost(1000 * verdict.cost_per_query), help=f"Counted in {unit}.")
         st.caption(
-            f"95 % interval {words.interval(verdict.low, min(verdict.high, found.ceiling(weights)))}, "
+            f"95 % interval {words.interval(verdict.low, verdict.high)}, "
             f"from {verdict.n_queries} queries kept aside. Cost is in {unit}."
         )
         if verdict.runner_up is None:

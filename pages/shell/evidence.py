@@ -96,12 +96,6 @@ class Evidence:
         pairs = contenders(self.observations, contexts, self.config.n_max, picks)
         return judge(self.heldout(contexts), picks, [pair.runner_up for pair in pairs])
 
-    def ceiling(self, weights: FloatArray) -> float:
-        """Return the highest utility that weights allow; infinite where the objectives' ranges are not known."""
-        if self.task is not None:
-            return float(weights @ [o.range[1] for o in self.task.objectives])
-        return float(weights.sum()) if self.environment.strategy == "majority_vote" else float("inf")
-
     def heldout(self, contexts: Contexts) -> Scores:
         """Score every arm on the queries kept aside."""
         return score_queries(self.environment, self.environment.split.heldout, contexts, self.config.n_max)

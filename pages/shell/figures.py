@@ -116,10 +116,10 @@ def show_policy_map(found: Evidence, scores: Scores, *, key: str, on_click: Call
     """Draw which arm wins at every mix of weights; a click hands the weights over."""
     weights = scores.contexts.weights[0]
     total = float(weights[:2].sum()) or 1.0
-    contexts, mixes = weight_map.map_contexts(len(weights), weights[2:] / total)
+    contexts, mixes = map_contexts(len(weights), weights[2:] / total)
     here = (float(weights[0]) / total, float(scores.contexts.cost_weights[0]) / total)
-    record = weight_map.policy_map(found.q(contexts, scores.source), mixes, labels(found), here)
-    charts.show_selectable(weight_map.draw_policy_map(record, charts.theme()), record, key=key, on_click=on_click)
+    record = policy_map(found.q(contexts, scores.source), mixes, labels(found), here)
+    charts.show_selectable(draw_policy_map(record, charts.theme()), record, key=key, on_click=on_click)
 
 
 def show_scaling(found: Evidence, scores: Scores, objective: int | None, *, key: str) -> None:

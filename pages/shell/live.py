@@ -22,14 +22,14 @@ def draw(run: RunRow) -> None:
     context, show = _choices(found)
     left, right = st.columns([3, 2], gap="medium")
     with left, st.container(border=True):
-        figures.trim_board(found, context, key="board", show=show)
+        figures.show_board(found, context, key="board", show=show)
     with right:
         with st.container(border=True):
-            figures.contexts_rounds(found, key="contexts-rounds")
+            figures.show_rounds(found, key="contexts-rounds")
         with st.container(border=True):
-            figures.curtain(found, key="curtain")
+            figures.show_curtain(found, key="curtain")
     with st.container(border=True):
-        figures.race(found, context or 0, key="race")
+        figures.show_race(found, context or 0, key="race")
 
 
 def _choices(found: Evidence) -> tuple[int | None, str]:

@@ -1,8 +1,11 @@
 """A real server in its own process, a real browser, and an ear for what the page asks of the network."""
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -10,6 +13,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
+from tests.pages import tiny
 
 ROOT = Path(__file__).parents[2]
 FLAGS = [
@@ -28,6 +33,7 @@ class Server:
     """A dashboard on a free port with its own data folder."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -50,6 +56,15 @@ class Server:
         self.process.terminate()
         self.process.wait(timeout=20)
         self.log.close()
+        database = self.folder / "iapo.db"
+        if database.exists():
+            with contextlib.closing(sqlite3.connect(database)) as connection:
+                workers = [row[0] for row in connection.execute("SELECT id FROM workers")]
+            for worker in workers:  # a worker outlives its dashboard; its id begins with its process id
+                pid = worker.split("-")[0]
+                if pid.isdigit():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGTERM)
 
 
 @pytest.fixture(scope="session")
@@ -67,10 +82,6 @@ def chromium():
 @pytest.fixture
 def start_server(tmp_path):
     """Start servers that end with the test; each has tasks of its own and nothing in its database."""
-    sys.path.insert(0, str(ROOT / "tests" / "pages"))
-    import tiny
-
-    sys.path.pop(0)
     started = []
 
     def start(name: str = "server") -> Server:

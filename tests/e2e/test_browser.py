@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from .conftest import IDLE
+from tests.e2e.conftest import IDLE
 
 pytestmark = pytest.mark.browser
 PAGES = {"": "Home", "task": "Task", "run": "Run", "results": "Results", "export": "Export"}
@@ -61,6 +61,7 @@ def test_a_run_from_the_browser_to_the_board(start_server, open_page):
     other = open_page()
     other.goto(address)
     other.wait_for_selector("h1:has-text('Finished')", timeout=30_000)
+    settle(other)
     assert other.inner_text(".st-key-kpis") == page.inner_text(".st-key-kpis")
     for each in (page, other):
         assert [url for url in each.requests_seen if not url.startswith((server.origin, "data:", "blob:"))] == []
