@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
-import socket
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from iapo_core import commands
 from iapo_core.errors import IapoError
-from iapo_core.optimize import ALGORITHMS
 
 EPILOG = "Every command explains itself with --help. Nothing here needs a key; recorded and simulated tasks cost nothing."
 
@@ -22,7 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 2 refused with a sentence, 130 interrupted."""
     arguments = _parser().parse_args(argv)
     try:
-        return int(arguments.command(arguments) or 0)
+        code = int(arguments.command(arguments) or 0)
+        sys.stdout.flush()
+        return code
     except IapoError as error:
         print(f"iapo: {error}", file=sys.stderr)
         return 2
@@ -30,24 +30,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("iapo: interrupted; what was stored is kept.", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe has gone; there is nobody to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
         return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="iapo", description=__doc__, epilog=EPILOG)
-    parser.add_argument("--port", type=int, default=8501, help="port of the dashboard (default 8501)")
+    parser.add_argument("--port", type=_port, default=8501, help="port of the dashboard (default 8501)")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
-    parser.set_defaults(command=_dashboard)
+    parser.add_argument("--version", action="version", version=f"iapo {version('iapo')}")
+    parser.set_defaults(command=_lazy("dashboard", "dashboard"))
     verbs = parser.add_subparsers(title="commands", metavar="")
 
     run = verbs.add_parser("run", help="run PSST on a task and print the policy")
     run.add_argument("task", help="a task folder or task.json, a count table .npz, or the id of a bundled task")
     run.add_argument("--budget", type=int, required=True, help="completions that may be spent, a hard cap")
     run.add_argument("--seed", type=int, default=0, help="seed of the split and of the run (default 0)")
-    run.add_argument("--algorithm", default="psst", choices=sorted(ALGORITHMS), help="default psst")
+    run.add_argument("--algorithm", default="psst", help="psst (default), psst-topk or psst-eb")
     run.add_argument("--k", type=int, help="prompts that each context keeps after screening (psst-topk; default 4)")
     run.add_argument("--n-max", type=int, help="largest inference scale (default: the task's)")
+    run.add_argument("--weights", metavar="OBJECTIVE=WEIGHT,...", help="one preference to serve instead of the task's own")
+    run.add_argument("--cost-weight", type=float, help="what cost weighs in it, per unit of the task's cost (default 0)")
     run.add_argument(
         "--context",
         action="append",
@@ -57,62 +62,41 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--out", type=Path, help="write the policy here as JSON")
     run.add_argument("--json", action="store_true", help="print one JSON object a line instead of a table")
-    run.set_defaults(command=commands.run)
+    run.set_defaults(command=_lazy("run", "run"))
 
     tasks = verbs.add_parser("tasks", help="list the tasks of the catalogue")
-    tasks.set_defaults(command=commands.list_tasks)
+    tasks.set_defaults(command=_lazy("stored", "list_tasks"))
     runs = verbs.add_parser("runs", help="list stored runs")
-    runs.set_defaults(command=commands.list_runs)
+    runs.set_defaults(command=_lazy("stored", "list_runs"))
     export = verbs.add_parser("export", help="write the policy of a stored run as JSON")
     export.add_argument("run_id")
     export.add_argument("--out", type=Path, help="file to write; the terminal where left out")
-    export.set_defaults(command=commands.export)
+    export.set_defaults(command=_lazy("stored", "export"))
     worker = verbs.add_parser("worker", help="drive queued runs until idle; the dashboard starts one by itself")
     worker.add_argument("--idle", type=float, default=900.0, help="seconds without work before it ends (default 900)")
-    worker.set_defaults(command=_worker)
+    worker.set_defaults(command=_lazy("dashboard", "worker"))
     paper = verbs.add_parser("import-paper", help="convert an environment that the paper's authors released")
     paper.add_argument("source", type=Path, help="their pickle; read by a restricted unpickler that runs nothing of theirs")
     paper.add_argument("destination", type=Path, help="the .npz to write")
     paper.add_argument("--index", type=int, help="which environment, where the file holds several")
-    paper.set_defaults(command=commands.import_from_paper)
+    paper.set_defaults(command=_lazy("stored", "import_from_paper"))
     return parser
 
 
-def _worker(arguments: argparse.Namespace) -> None:
-    from iapo_core.runs.store import Store
-    from iapo_core.runs.worker import work
+def _lazy(module: str, name: str) -> Callable[[argparse.Namespace], Any]:
+    """Import a command when it is called: `--help` and a mistyped option answer at once."""
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    work(Store.open(), idle_s=arguments.idle)
+    def command(arguments: argparse.Namespace) -> Any:
+        return getattr(import_module(f"iapo_core.commands.{module}"), name)(arguments)
 
-
-def _dashboard(arguments: argparse.Namespace) -> int:
-    root = _dashboard_root()
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", arguments.port)) == 0:
-            raise IapoError(
-                f"Port {arguments.port} is taken, perhaps by another dashboard; choose another with --port."
-            )
-    commands.prepare_showcase()
-    return subprocess.call(
-        [
-            sys.executable, "-m", "streamlit", "run", "app.py",
-            "--server.port", str(arguments.port),
-            "--server.headless", "true" if arguments.no_browser or not _has_display() else "false",
-        ],
-        cwd=root,
-    )  # fmt: skip
+    return command
 
 
-def _dashboard_root() -> Path:
-    """Return where app.py is: beside the package in a checkout, inside it in a wheel."""
-    package = Path(__file__).parent
-    inside = package / "dashboard"
-    return inside if (inside / "app.py").exists() else package.parent
-
-
-def _has_display() -> bool:
-    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+def _port(text: str) -> int:
+    port = int(text)
+    if not 1 <= port <= 65_535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, not {port}")
+    return port
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -52,6 +53,7 @@ def run_policy(run: RunRow) -> Policy:
         "spent": run.spent,
         "seed": run.config.seed,
         "task_fingerprint": run.config.task_fingerprint,
+        "created": datetime.fromtimestamp(run.created_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "iapo": version("iapo"),
     }
     environment = open_environment(run.config.task, run.config.seed)

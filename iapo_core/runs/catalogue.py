@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import re
+import tempfile
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from platformdirs import user_data_path
 from iapo_core.environments import RecordedEnvironment, TableEnvironment, load_environment
 from iapo_core.environments.synthetic import read_simulation
 from iapo_core.environments.table import MAX_TABLE_BYTES
-from iapo_core.errors import IapoError, TableError, TaskError
+from iapo_core.errors import IapoError, StoreError, TableError, TaskError
 from iapo_core.task import read_task
 
 _LOG = logging.getLogger(__name__)
@@ -43,9 +44,17 @@ class TaskEntry:
 
 
 def data_dir() -> Path:
-    """Return the folder for the database, logs and added tasks: IAPO_DATA_DIR, or the user's data folder."""
+    """Return the folder for the database, logs and added tasks: IAPO_DATA_DIR, or the user's data folder.
+
+    Raises:
+        StoreError: If it cannot be made.
+    """
     path = Path(os.environ["IAPO_DATA_DIR"]) if os.environ.get("IAPO_DATA_DIR") else user_data_path("iapo", appauthor=False)
-    path.mkdir(parents=True, exist_ok=True)
+    path = path.absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"The data folder {path} cannot be made ({error.strerror}); set IAPO_DATA_DIR to another.") from error
     return path
 
 
@@ -121,16 +130,14 @@ def add_table(name: str, content: bytes) -> str:
     folder = data_dir() / "tasks"
     folder.mkdir(exist_ok=True)
     final = folder / f"{slug}-{digest}.npz"
-    draft = final.with_suffix(".part.npz")
-    draft.write_bytes(content)
-    try:
-        load_environment(draft)
-    except TableError as error:
-        raise TableError(str(error).replace(str(draft), name)) from error
-    else:
+    with tempfile.TemporaryDirectory(dir=data_dir()) as aside:  # where the catalogue does not look
+        draft = Path(aside) / final.name
+        draft.write_bytes(content)
+        try:
+            load_environment(draft)
+        except TableError as error:
+            raise TableError(str(error).replace(str(draft), name)) from error
         draft.replace(final)
-    finally:
-        draft.unlink(missing_ok=True)
     return final.stem
 
 

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from sqlalchemy import Connection, Engine, make_url, text
@@ -46,6 +47,8 @@ class Store:
         given = url or os.environ.get("IAPO_DATABASE_URL") or f"sqlite:///{data_dir() / 'iapo.db'}"
         try:
             address = make_url(given)
+            if address.get_backend_name() == "sqlite" and address.database:  # the worker may stand in another folder
+                address = address.set(database=str(Path(address.database).absolute()))
             place = address.render_as_string(hide_password=True)
         except SQLAlchemyError as error:
             raise StoreError(
