@@ -21,6 +21,7 @@ from iapo_core.outputs.race import draw_race_of_finalists, race_of_finalists
 from iapo_core.outputs.replay import draw_replay
 from iapo_core.outputs.rounds import contexts_by_rounds, draw_contexts_by_rounds
 from iapo_core.outputs.tradeoffs import draw_fronts, draw_fronts_by_scale, fronts_across_scales
+from iapo_core.outputs.weights import draw_policy_map, map_contexts, policy_map
 from pages.shell import charts, sitemap, texts, words
 from pages.shell.evidence import Evidence
 
