@@ -79,7 +79,7 @@ def safe_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Write CSV that no spreadsheet takes for formulas: text that begins like one gets a leading apostrophe."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow(header)
+    writer.writerow([_guarded(name) for name in header])
     writer.writerows([_guarded(cell) for cell in row] for row in rows)
     return buffer.getvalue()
 
