@@ -24,9 +24,9 @@ class Planned:
         round: 1-based; screening rounds come first and are counted.
         n_rounds: How many rounds the run has in all.
         purpose: "screen", "trim" or "spend".
-        sizes: Completions per pull, 0 where a candidate is not pulled, shape (P,).
+        sizes: Completions per pull (the most, where a baseline varies them), 0 where a candidate is not pulled, shape (P,).
         repeats: Pulls (queries) per candidate, shape (P,).
-        n_completions: Sum of sizes x repeats.
+        n_completions: What the round costs; sizes x repeats where sizes do not vary.
         note: What a reader should know, in words; empty if nothing.
     """
 

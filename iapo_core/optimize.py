@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from iapo_core.arms import Contexts, Grid
+from iapo_core.baselines import epsilon_greedy, random_arm, softmax, triple, triple_random, ucb, uniform
 from iapo_core.environment import Environment, default_grid
 from iapo_core.errors import AlgorithmError, BudgetError, PolicyError
 from iapo_core.events import Estimated, Event, Finished, Trimmed
@@ -18,7 +19,18 @@ from iapo_core.psst import psst, psst_topk
 from iapo_core.psst_eb import psst_eb
 
 # Called as algorithm(grid, environment, budget=, rng=, **options); yields events, the last one is `Finished`.
-ALGORITHMS: dict[str, Callable[..., Iterator[Event]]] = {"psst": psst, "psst-topk": psst_topk, "psst-eb": psst_eb}
+ALGORITHMS: dict[str, Callable[..., Iterator[Event]]] = {
+    "psst": psst,
+    "psst-topk": psst_topk,
+    "psst-eb": psst_eb,
+    "uniform": uniform,
+    "eps-greedy": epsilon_greedy,
+    "softmax": softmax,
+    "ucb": ucb,
+    "triple": triple,
+    "triple-random": triple_random,
+    "random": random_arm,
+}
 _GIVEN = {"grid", "environment", "budget", "rng"}
 
 
