@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -68,8 +68,9 @@ class Evidence:
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """The run's own picks, judged on the queries kept aside."""
-        return self._judged(self.contexts, self.picks)
+        """The run's own picks against the rivals that it kept longest, judged on the queries kept aside."""
+        rivals = [self._rival(c, pick.candidate) for c, pick in enumerate(self.picks)]
+        return judge(self.heldout(self.contexts), self.picks, rivals)
 
     def judged(self, contexts: Contexts) -> tuple[Verdict, ...]:
         """Pick for any weights by what the run drew, and judge on the queries kept aside.
@@ -77,11 +78,21 @@ class Evidence:
         Raises:
             RunError: If nothing was drawn.
         """
-        chosen = [found.pick for found in contenders(self.observations, contexts, self.config.n_max)]
-        for row, same in enumerate(self.own(contexts)):
-            if same is not None:  # what the run decided stands, also where arms tie
-                chosen[row] = self.picks[same]
-        return self._judged(contexts, chosen)
+        found = contenders(self.observations, contexts, self.config.n_max)
+        verdicts = judge(self.heldout(contexts), [f.pick for f in found], [f.runner_up for f in found])
+        # At the run's own weights its own decision stands, also where arms tie and lots were drawn.
+        return tuple(
+            verdict if same is None else replace(self.verdicts[same], context=verdict.context)
+            for verdict, same in zip(verdicts, self.own(contexts), strict=True)
+        )
+
+    def _rival(self, context: int, candidate: str) -> Arm | None:
+        """Return the arm of another candidate that the run trimmed last, the higher estimate first."""
+        left = self.history.left_round[context].ravel()
+        stayed = np.where(left == 0, self.history.n_rounds + 1, left)
+        value = np.nan_to_num(self.history.q(context).ravel(), nan=-np.inf)
+        arms = (self.grid.arm(*divmod(int(a), self.grid.n_max)) for a in np.lexsort((-value, -stayed)))
+        return next((Arm(arm.candidate, arm.n + 1) for arm in arms if arm.candidate != candidate), None)
 
     def own(self, contexts: Contexts) -> list[int | None]:
         """Return which of the run's contexts has the weights of each of these, None where none has."""
@@ -91,10 +102,6 @@ class Evidence:
             for weights in np.hstack([contexts.weights, contexts.cost_weights[:, None]])
         ]
         return [int(rows[0]) if len(rows) else None for rows in same]
-
-    def _judged(self, contexts: Contexts, picks: list[Arm]) -> tuple[Verdict, ...]:
-        pairs = contenders(self.observations, contexts, self.config.n_max, picks)
-        return judge(self.heldout(contexts), picks, [pair.runner_up for pair in pairs])
 
     def heldout(self, contexts: Contexts) -> Scores:
         """Score every arm on the queries kept aside."""
