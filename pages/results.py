@@ -52,7 +52,6 @@ def line(found: Evidence, verdict: Verdict) -> dict[str, object]:
         "Utility (95 %)": f"{words.number(verdict.value)} ({words.interval(verdict.low, verdict.high)})",
         "Queries": verdict.n_queries,
         "Cost / query": verdict.cost_per_query,
-        "Per 1,000": 1000 * verdict.cost_per_query,
         "Runner-up": f"{found.titles[rival.candidate]}, N = {rival.n}" if rival else "none",
         "Margin (95 %)": f"{words.number(verdict.margin)} ({words.interval(verdict.margin_low, verdict.margin_high)})",
     }

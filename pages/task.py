@@ -75,7 +75,7 @@ def show_prompts(task: Task) -> None:
                 "Turns": [len(p.messages) for p in task.prompts],
             }
         )
-        st.dataframe(frame, hide_index=True, key="prompt-table", height=36 * (min(len(frame), 14) + 1) + 3)
+        st.dataframe(frame, hide_index=True, key="prompt-table", height="content" if len(frame) <= 16 else 560)
     with right:
         by_id = {p.id: p for p in task.prompts}
         chosen = st.selectbox(

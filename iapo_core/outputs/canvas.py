@@ -99,6 +99,7 @@ def frame(
         xaxis={**axis, "title": {"text": x, "font": {"size": 12, "color": tokens.muted}}},
         yaxis={**axis, "title": {"text": y, "font": {"size": 12, "color": tokens.muted}}},
         dragmode="zoom",
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": tokens.muted, "activecolor": tokens.text},
     )
     return figure
 

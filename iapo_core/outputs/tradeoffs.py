@@ -270,7 +270,7 @@ def draw_fronts_by_scale(record: Fronts, theme: Theme) -> go.Figure:
     )
     figure.update_yaxes(range=[0, 1.05], tickformat=".0%", side="right", row=1, col=last)
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=list(map(str, ticks)), row=1, col=last)
-    figure.update_layout(showlegend=False, margin={"t": 96, "b": 30})
+    figure.update_layout(showlegend=False, margin={"t": 96, "b": 30, "l": 40, "r": 46})
     figure.update_annotations(font={"size": 12, "color": tokens.muted})
     return figure
 

@@ -58,7 +58,6 @@ def table(rows: list[dict[str, Any]], *, key: str) -> None:
             "Utility (95 %)": st.column_config.TextColumn(help="Mean score after cost, on queries kept aside."),
             "Queries": st.column_config.NumberColumn(help="Queries kept aside, behind the estimate."),
             "Cost / query": st.column_config.NumberColumn(format="%.3g"),
-            "Per 1,000": st.column_config.NumberColumn(format="%.0f", help="Cost of 1,000 queries."),
             "Margin (95 %)": st.column_config.TextColumn(help="Lead over the runner-up, paired by query."),
         },
     )

@@ -69,7 +69,7 @@ def twin(record: Record, *, key: str) -> None:
         with box:
             st.caption(record.alt)
             frame = record.table()
-            st.dataframe(frame, hide_index=True, key=f"{key}-table", height=min(36 * (len(frame) + 1) + 3, 360))
+            st.dataframe(frame, hide_index=True, key=f"{key}-table", height="content" if len(frame) <= 8 else 320)
             st.download_button(
                 "Download CSV",
                 data=lambda: csv(frame),

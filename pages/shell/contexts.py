@@ -12,7 +12,7 @@ from iapo_core.task import Context
 from pages.shell import tasks, words
 
 MAX_COST_WEIGHT = 2.0
-_USE, _NAME, _COST = "Use", "Name", "Cost weight"
+_USE, _NAME, _TITLE, _COST = "Use", "Name", "Title", "Cost weight"
 
 
 def choose(environment: Environment, task_id: str) -> tuple[Context, ...]:
@@ -31,7 +31,8 @@ def choose(environment: Environment, task_id: str) -> tuple[Context, ...]:
             _USE: st.column_config.CheckboxColumn(
                 default=True, width="small", help="Only ticked contexts are served by the run."
             ),
-            _NAME: st.column_config.TextColumn(required=True, max_chars=120),
+            _NAME: st.column_config.TextColumn(required=True, max_chars=120, help="How programs call it."),
+            _TITLE: st.column_config.TextColumn(max_chars=200, help="How people call it."),
             **{
                 o: st.column_config.NumberColumn(f"Weight: {titles[o]}", min_value=0.0, default=1.0, required=True)
                 for o in titles
@@ -45,14 +46,22 @@ def choose(environment: Environment, task_id: str) -> tuple[Context, ...]:
     _add_own(titles, task_id)
     kept = edited[edited[_USE].fillna(False).astype(bool)]
     return tuple(
-        Context(id=str(row[_NAME]).strip(), weights={o: float(row[o]) for o in titles}, cost_weight=float(row[_COST]))
+        Context(
+            id=str(row[_NAME]).strip(),
+            title=_text(row[_TITLE]),
+            weights={o: float(row[o]) for o in titles},
+            cost_weight=float(row[_COST]),
+        )
         for row in kept.dropna(subset=[_NAME, _COST, *titles]).to_dict("records")
     )
 
 
 def prefill(task_id: str, contexts: tuple[Context, ...], objectives: tuple[str, ...]) -> None:
     """Put a run's contexts into the table, to run them again."""
-    rows = [{_USE: True, _NAME: c.id, **{o: c.weights.get(o, 0.0) for o in objectives}, _COST: c.cost_weight} for c in contexts]
+    rows = [
+        {_USE: True, _NAME: c.id, _TITLE: c.title, **{o: c.weights.get(o, 0.0) for o in objectives}, _COST: c.cost_weight}
+        for c in contexts
+    ]
     _replace(task_id, pd.DataFrame(rows))
 
 
@@ -61,11 +70,19 @@ def _name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9 ._:/+@-]", "", text).strip()
 
 
+def _text(cell: object) -> str:
+    """Return a cell's text; an empty cell is None or nan."""
+    return cell.strip() if isinstance(cell, str) else ""
+
+
 def _base(environment: Environment, task_id: str) -> tuple[pd.DataFrame, int]:
     key = f"contexts-base:{task_id}"
     if key not in st.session_state:
         grid = environment.contexts
         frame = pd.DataFrame({_USE: True, _NAME: [_name(i) for i in grid.ids]})
+        task = tasks.described(environment)
+        known = {c.id: c.title for c in task.contexts} if task else {}
+        frame[_TITLE] = [known.get(i, "") for i in grid.ids]
         for k, objective in enumerate(environment.objectives):
             frame[objective] = grid.weights[:, k]
         frame[_COST] = grid.cost_weights
@@ -104,4 +121,7 @@ def _append(objectives: tuple[str, ...], task_id: str) -> None:
     name = " ".join([*(f"{o} {w:g}" for o, w in weights.items()), f"cost {cost:g}"])
     taken = set(frame[_NAME].astype(str))
     unique = name if name not in taken else next(f"{name} - {i}" for i in range(2, 10_000) if f"{name} - {i}" not in taken)
-    _replace(task_id, pd.concat([frame, pd.DataFrame([{_USE: True, _NAME: unique, **weights, _COST: cost}])], ignore_index=True))
+    _replace(
+        task_id,
+        pd.concat([frame, pd.DataFrame([{_USE: True, _NAME: unique, _TITLE: "", **weights, _COST: cost}])], ignore_index=True),
+    )

@@ -122,7 +122,7 @@ def _one(environment: RecordedEnvironment, task: Task, arm: Arm, row: int, side:
         key=f"text-completions-{side}",
         on_select="rerun",
         selection_mode="single-row",
-        height=min(36 * (len(frame) + 1) + 3, 300),
+        height="content" if len(frame) <= 8 else 300,
         column_config={"Counts": st.column_config.CheckboxColumn(help="Whether it is among the arm's N.")},
     )
     chosen = event["selection"]["rows"] if event else []
