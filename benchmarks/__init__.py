@@ -1,0 +1,1 @@
+"""Timings beside plain references; run by hand."""
