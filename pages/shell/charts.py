@@ -59,7 +59,14 @@ def show_selectable(figure: Any, record: Record, *, key: str, on_click: Callable
 
 def _chosen(event: Any) -> list[Any]:
     points = event["selection"]["points"] if event else []
-    return [point["customdata"] for point in points if point.get("customdata") is not None]
+    return [_row(point["customdata"]) for point in points if point.get("customdata") is not None]
+
+
+def _row(data: Any) -> list[Any]:
+    """Return one point's `customdata` as a list; a row of a typed array comes back as {"0": ..., "1": ...}."""
+    if isinstance(data, dict):
+        return [data[key] for key in sorted(data, key=int)]
+    return list(data) if isinstance(data, list | tuple) else [data]
 
 
 def twin(record: Record, *, key: str) -> None:

@@ -9,6 +9,7 @@ from iapo_core.evaluate import Verdict
 from iapo_core.runs.store import RunRow
 from iapo_core.task import Objective, Task
 
+_ADDRESS = re.compile(r"(?<=[a-z]):(?=//)|\bwww(?=\.)|@(?=\S)", re.IGNORECASE)
 _MARKDOWN = re.compile(r"([\\`*_\[\]()<>#!|$:~{}&^+=-])")
 
 STATES = {
@@ -76,8 +77,11 @@ ALGORITHMS = {
 
 
 def escape(text: str) -> str:
-    """Return text that Markdown shows as it is: no links, images, directives or formulas."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+    """Return text that Markdown shows as it is: no links, images, directives or formulas.
+
+    Backslashes do not stop bare addresses from becoming links, so an invisible word joiner breaks those.
+    """
+    return _MARKDOWN.sub(r"\\\1", _ADDRESS.sub("\\g<0>\u2060", " ".join(text.split())))
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -27,6 +27,21 @@ FLAGS = [
 ]
 IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FINISH = """
+import sys
+from iapo_core.runs import catalogue
+from iapo_core.runs.config import RunConfig, named
+from iapo_core.runs.store import Store
+from iapo_core.runs.worker import ensure_finished
+
+task, store = sys.argv[1], Store.open()
+environment = catalogue.open_environment(task, 0)
+contexts = named(environment.contexts, environment.objectives)
+config = RunConfig(task=task, task_fingerprint=catalogue.task_fingerprint(task), budget=240, n_max=4, contexts=contexts)
+run_id = store.create_run(config)
+ensure_finished(store, run_id)
+print(run_id)
+"""
 
 
 class Server:
@@ -38,10 +53,10 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.origin = f"http://127.0.0.1:{self.port}"
-        environment = {**os.environ, "IAPO_DATA_DIR": str(folder), "IAPO_DATABASE_URL": f"sqlite:///{folder / 'iapo.db'}"}
+        self.environment = {**os.environ, "IAPO_DATA_DIR": str(folder), "IAPO_DATABASE_URL": f"sqlite:///{folder / 'iapo.db'}"}
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(self.port)]
         self.log = (folder / "server.log").open("w")
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=self.log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
@@ -94,6 +109,19 @@ def start_server(tmp_path):
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A server with a finished run of a task whose texts try to fetch things, and the run's id."""
+    folder = tmp_path_factory.mktemp("hostile")
+    tiny.write_tasks(folder / "tasks")
+    tiny.write_hostile(folder / "tasks")
+    server = Server(folder)
+    command = [sys.executable, "-c", FINISH, tiny.HOSTILE]
+    made = subprocess.run(command, cwd=ROOT, env=server.environment, capture_output=True, text=True, check=True, timeout=60)
+    yield server, made.stdout.strip()
+    server.stop()
 
 
 @pytest.fixture

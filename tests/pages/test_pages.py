@@ -161,6 +161,17 @@ def test_texts_show_real_completions(open_page, make_run):
     assert any("Votes" in frame.value.columns for frame in app.dataframe)
 
 
+@pytest.mark.parametrize("data", [[1, 2], (1, 2), {"0": 1, "1": 2}])
+def test_a_click_carries_prompt_and_scale_however_the_browser_sends_it(open_page, make_run, data):
+    app = open_page("run", run=make_run(tiny.BEST))
+    app.session_state["board"] = {"selection": {"points": [{"customdata": data}], "point_indices": [0], "box": [], "lasso": []}}
+    app.run()
+    assert not app.exception
+    assert any(element.value == "**Full, N = 2**" for element in app.markdown)
+    app.button(key="board-texts").click().run()
+    assert not app.exception
+
+
 def test_a_clicked_arm_is_the_one_whose_texts_are_read(open_page, make_run):
     app = open_page("results", run=make_run(tiny.BEST), view="Texts")
     app.session_state["clicked-arm"] = ("full", 3)

@@ -17,7 +17,12 @@ def test_escaped_text_has_no_bare_markdown(text):
     for place, sign in enumerate(escaped):
         if sign in "[]()*_`$:<>#|!":
             assert escaped[place - 1] == "\\", f"{sign!r} at {place} in {escaped!r}"
-    assert escaped.replace("\\", "") == text
+    assert escaped.replace("\\", "").replace("\u2060", "") == text
+
+
+@pytest.mark.parametrize("text", ["see http://evil.invalid", "HTTPS://evil.invalid", "www.evil.invalid", "a@evil.invalid"])
+def test_bare_addresses_are_broken(text):
+    assert "\u2060" in words.escape(text)
 
 
 def test_lines_become_one():

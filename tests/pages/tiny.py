@@ -8,13 +8,28 @@ import pyarrow
 import pyarrow.parquet
 
 N_STORED = 4
-VOTE, BEST = "tiny-vote", "tiny-best"
+VOTE, BEST, HOSTILE = "tiny-vote", "tiny-best", "tiny-hostile"
+BAIT = (
+    "![x](http://evil.invalid/a.png) <img src=http://evil.invalid/b.png onerror=alert(1)> "
+    "<span style=background:url(http://evil.invalid/c.png)>x</span> [y](http://evil.invalid) :red[z] $1$ </script>"
+)
 
 
 def write_tasks(folder: Path) -> None:
     """Write both task folders."""
     _write(folder / VOTE, *_vote())
     _write(folder / BEST, *_best())
+
+
+def write_hostile(folder: Path) -> None:
+    """Write a task whose every free text tries to fetch something from elsewhere."""
+    task, _ = _vote()
+    task["title"] = task["description"] = BAIT
+    for part in ("objectives", "contexts", "prompts"):
+        task[part] = [{**item, "title": BAIT} for item in task[part]]
+    task["prompts"] = [{**p, "template": f"{BAIT} {{text}}"} for p in task["prompts"]]
+    task["queries"] = [{**q, "fields": {"text": BAIT}} for q in task["queries"]]
+    _write(folder / HOSTILE, task, lambda prompt, query: f"{'no' if prompt == 'wrong' else 'yes'} {BAIT}")
 
 
 def _vote():
