@@ -13,15 +13,15 @@ guard.enter()
 
 SNIPPET = """from iapo_core import Policy
 
-policy = Policy.load("{file}")
-print(policy.contexts)             # the preferences that it serves
-arm = policy.arm({context!r})      # the pick: arm.candidate and arm.n
+policy = Policy.load({file!r})
+policy.contexts  # the preferences that it serves
+arm = policy.arm({context!r})  # arm.candidate and arm.n
 """
 DEPLOY = """from iapo_core.task import Query
 
 query = Query(id="mine", fields={fields!r})
-messages = policy.messages({context!r}, query.fields)  # send these, arm.n times
-answers = [...]  # the arm.n texts that came back
+messages = policy.messages({context!r}, query.fields)
+answers = [...]  # send the messages arm.n times: the texts
 best = policy.aggregate({context!r}, answers, query)
 """
 
@@ -87,7 +87,7 @@ def code(found: Evidence, policy: Policy, file: str) -> None:
     """Show how to use the file."""
     context = policy.choices[0].context
     st.subheader("Use it in Python", anchor=False)
-    st.code(SNIPPET.format(file=file, context=context), language="python")
+    st.code(SNIPPET.format(file=file, context=context), language="python", wrap_lines=True)
     if found.task is not None:
         st.code(DEPLOY.format(context=context, fields=found.task.queries[0].fields), language="python", wrap_lines=True)
     with st.expander("The file", icon=":material/data_object:", key="policy-text"):
@@ -114,8 +114,12 @@ def contents(found: Evidence, policy: Policy) -> None:
         column_config={"Utility": st.column_config.NumberColumn(format="%.3f", help="Held-out estimate of the pick.")},
     )
     st.caption(words.STRATEGIES[policy.strategy])
-    texts = f"The texts of {len(policy.candidates)} prompts with their decoding settings, " if policy.candidates else "No texts, "
-    st.caption(f"{texts}{len(policy.objectives)} scorers, and the run's settings:")
+    if policy.candidates:
+        st.caption(
+            f"The texts of {len(policy.candidates)} prompts, their decoding settings, the scorers, and where it comes from:"
+        )
+    else:
+        st.caption("The task carries no texts, so the policy names arms only. Where it comes from:")
     st.dataframe(
         {"Setting": list(policy.provenance), "Value": [str(value) for value in policy.provenance.values()]},
         hide_index=True,

@@ -80,7 +80,7 @@ def draw_survival_curtain(curtain: Curtain, theme: Theme) -> go.Figure:
     figure = frame(
         theme=theme,
         title=curtain.title,
-        subtitle=f"Arms left after each round (left, log); completions spent of {curtain.budget:,} (right).",
+        subtitle=f"Arms left (left, log) and completions spent of {curtain.budget:,} (right).",
         height=340,
         x="round",
         y="arms left",
@@ -92,7 +92,7 @@ def draw_survival_curtain(curtain: Curtain, theme: Theme) -> go.Figure:
         go.Scatter(
             x=curtain.rounds,
             y=curtain.anywhere,
-            name="alive in some context",
+            name="in some context",
             mode="lines+markers",
             line={"color": tokens.steps[3], "width": 1.5, "dash": "dot", "shape": "hv"},
             marker={"size": 5},
@@ -114,7 +114,7 @@ def draw_survival_curtain(curtain: Curtain, theme: Theme) -> go.Figure:
         go.Scatter(
             x=curtain.rounds,
             y=curtain.spent,
-            name="completions spent",
+            name="spent",
             mode="lines",
             yaxis="y2",
             line={"color": tokens.muted, "width": 1.5},
@@ -127,6 +127,8 @@ def draw_survival_curtain(curtain: Curtain, theme: Theme) -> go.Figure:
         type="log", range=[-0.12, np.log10(curtain.anywhere[0]) + 0.1], tickvals=powers, ticktext=list(map(str, powers))
     )
     figure.update_layout(
+        legend={"y": 1.0, "yanchor": "bottom"},
+        margin={"t": 96},
         yaxis2={
             "overlaying": "y",
             "side": "right",

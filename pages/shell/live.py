@@ -23,11 +23,10 @@ def draw(run: RunRow) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left, st.container(border=True):
         figures.show_board(found, context, key="board", show=show)
-    with right:
-        with st.container(border=True):
-            figures.show_rounds(found, key="contexts-rounds")
-        with st.container(border=True):
-            figures.show_curtain(found, key="curtain")
+    with right, st.container(border=True):
+        figures.show_curtain(found, key="curtain")
+    with st.container(border=True):
+        figures.show_rounds(found, key="contexts-rounds")
     with st.container(border=True):
         figures.show_race(found, context or 0, key="race")
 
