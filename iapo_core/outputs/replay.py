@@ -63,7 +63,7 @@ def draw_replay(history: History, labels: Labels, context: int, theme: Theme) ->
                 "len": 0.88,
                 "y": 0,
                 "pad": {"t": 44},
-                "currentvalue": {"prefix": "after round ", "font": {"size": 12}},
+                "currentvalue": {"prefix": "after round ", "xanchor": "right", "font": {"size": 12}},
                 "bordercolor": TOKENS[theme].grid,
                 "font": {"color": TOKENS[theme].muted, "size": 11},
                 "steps": [{"label": f.name, "method": "animate", "args": [[f.name], at_once]} for f in frames],
