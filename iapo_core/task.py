@@ -21,6 +21,7 @@ MAX_QUERIES = 20_000
 MAX_PROMPTS = 2_000
 MAX_SCALE = 256
 MAX_TASK_BYTES = 10 * 1024 * 1024
+MAX_PROBLEMS = 20
 
 Strategy = Literal["majority_vote", "best_of_n", "mixed"]
 Role = Literal["system", "user", "assistant"]
@@ -226,10 +227,17 @@ def parse_task(text: str | bytes, *, source: str = "task") -> Task:
     Raises:
         TaskError: With the place and the remedy, one line per problem.
     """
-    if len(text) > MAX_TASK_BYTES:
-        raise TaskError(f"{source}: {len(text):,} bytes are more than the {MAX_TASK_BYTES:,} that a task may have; split it.")
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if len(raw) > MAX_TASK_BYTES:
+        raise TaskError(f"{source}: {len(raw):,} bytes are more than the {MAX_TASK_BYTES:,} that a task may have; split it.")
     try:
-        data = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+        data = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeDecodeError as error:
+        raise TaskError(f"{source}: this is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8.") from error
+    except UnicodeEncodeError as error:  # JSON can spell it, but no file, database or model takes it
+        before = error.object[max(error.start - 20, 0) : error.start]
+        raise TaskError(f"{source}: after {before!r} stands half of a surrogate pair; write the whole character.") from error
     except (ValueError, RecursionError) as error:
         raise TaskError(f"{source}: this is not valid JSON ({error}); correct it or export the task again.") from error
     if not isinstance(data, dict):
@@ -257,13 +265,14 @@ def read_task(path: Path) -> Task:
 def _problems(error: ValidationError) -> list[str]:
     """Turn each of pydantic's findings into one sentence with its place."""
     lines = []
-    for item in error.errors(include_url=False, include_context=False):
+    found = error.errors(include_url=False, include_context=False)
+    for item in found[:MAX_PROBLEMS]:
         place = " ".join(f"row {part + 1}" if isinstance(part, int) else str(part) for part in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
         given = item.get("input")
         shown = f" (got {_shown(given)})" if item["type"] != "value_error" and not isinstance(given, dict) else ""
         lines.append(f"{place + ': ' if place else ''}{message}{shown}.")
-    return lines
+    return lines + [f"and {len(found) - MAX_PROBLEMS} more problems."] * (len(found) > MAX_PROBLEMS)
 
 
 def _shown(value: Any) -> str:
