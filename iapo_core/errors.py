@@ -47,3 +47,7 @@ class StoreError(IapoError):
 
 class RunError(IapoError):
     """A run is unknown, or not in a state that allows what was asked."""
+
+
+class LocalModelError(IapoError):
+    """The local model cannot be fetched or does not start."""
