@@ -186,4 +186,5 @@ def read_pickle(path: Path) -> Any:
     except PickleError as error:
         raise PickleError(f"{path}: {error}") from error
     except Exception as error:  # a damaged pickle can raise anything
-        raise PickleError(f"{path}: is not a pickle that can be read ({type(error).__name__}: {error}).") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".rstrip(".").split())
+        raise PickleError(f"{path}: is not a pickle that can be read ({reason}); export the environment again.") from error
