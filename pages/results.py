@@ -109,9 +109,8 @@ def objective(found: Evidence) -> int | None:
 def guarantee(found: Evidence) -> None:
     """Say what the theorem promises for this run's own gaps."""
     if found.config.algorithm != "psst":
-        st.info(
-            f"{words.ALGORITHMS[found.config.algorithm][0]} has no guarantee; read the intervals instead.", icon=":material/info:"
-        )
+        name = words.algorithm(found.config.algorithm)
+        st.info(f"{name} has no guarantee; read the intervals instead.", icon=":material/info:")
         return
     bound = theorem1(found.drawn(found.contexts).q, found.config.budget)
     with st.container(border=True):

@@ -3,6 +3,7 @@
 import pandas as pd
 import streamlit as st
 
+from iapo_core.environment import Environment
 from iapo_core.task import Task
 from pages.shell import guard, header, prompts, session, sitemap, tasks, upload, words
 
@@ -19,7 +20,7 @@ def main() -> None:
     with left:
         entry = tasks.choose()
     with right:
-        st.button(
+        is_wanted = st.button(
             "Run this task",
             type="primary",
             icon=":material/play_circle:",
@@ -28,7 +29,7 @@ def main() -> None:
             on_click=session.close_run,
             help="Set the budget and the contexts on the Run page.",
         )
-    if st.session_state.get("task-run"):
+    if is_wanted:
         st.switch_page(sitemap.RUN, query_params={"task": entry.id})
     environment = tasks.environment(entry.id)
     task = tasks.described(environment)
@@ -122,7 +123,7 @@ def objectives(task: Task) -> None:
         )
 
 
-def contexts(environment) -> None:
+def contexts(environment: Environment) -> None:
     """Show the preferences that the task serves."""
     names = words.objective_titles(environment.objectives, tasks.described(environment))
     weights = environment.contexts
@@ -156,7 +157,7 @@ def provenance(task: Task) -> None:
     st.code(task.fingerprint, language=None)
 
 
-def without_texts(environment, view: str) -> None:
+def without_texts(environment: Environment, view: str) -> None:
     """Show what a count table or a simulation has: names and costs, no texts."""
     if view == "Prompts":
         frame = pd.DataFrame({"Candidate": environment.candidates, "Mean cost of a completion": environment.mean_costs()})

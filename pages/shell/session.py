@@ -13,6 +13,7 @@ from iapo_core.runs.worker import ensure_worker, showcase
 from pages.shell import sitemap, words
 
 _CURRENT = "current_run"
+NONCE = "nonce"
 
 
 def store() -> Store:
@@ -41,8 +42,9 @@ def open_run(run_id: str) -> None:
 
 
 def close_run() -> None:
-    """Look at no run."""
+    """Look at no run; the form that comes next is a new one and makes a new run."""
     st.session_state.pop(_CURRENT, None)
+    st.session_state.pop(NONCE, None)
     if "run" in st.query_params:
         del st.query_params["run"]
 

@@ -77,7 +77,6 @@ def draw() -> None:
 def another(config: Any = None) -> None:
     """Leave the current run and set up a new one; from a run's settings where given."""
     session.close_run()
-    st.session_state.pop("nonce", None)
     if config is None:
         return
     tasks.want(config.task)
@@ -125,7 +124,7 @@ def _plan(settings: Settings, environment: Environment) -> Planned | None:
 
 def _start(settings: Settings, *, is_ready: bool) -> None:
     """Start the run; however often the button is pressed, one form makes one run."""
-    st.session_state.setdefault("nonce", uuid.uuid4().hex)
+    st.session_state.setdefault(session.NONCE, uuid.uuid4().hex)
     if (
         st.button(
             "Start the run",
@@ -138,7 +137,7 @@ def _start(settings: Settings, *, is_ready: bool) -> None:
         and is_ready
     ):
         try:
-            run_id = session.start(settings.config(), st.session_state["nonce"])
+            run_id = session.start(settings.config(), st.session_state[session.NONCE])
         except IapoError as error:
             session.explain(error, "The run could not be started.")
         else:

@@ -89,6 +89,11 @@ def number(value: float, digits: int = 3) -> str:
     return "–" if value != value else f"{value:,.{digits}f}"
 
 
+def algorithm(name: str) -> str:
+    """Return an algorithm's name for people."""
+    return ALGORITHMS.get(name, (name, ""))[0]
+
+
 def verdict(found: Verdict) -> tuple[str, str, str]:
     """Return a colour, a word and a sentence for how sure a pick is."""
     return BEHIND if found.margin_high < 0 else VERDICTS[found.verdict]

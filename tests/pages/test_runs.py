@@ -4,6 +4,7 @@ import pytest
 
 from iapo_core.runs.worker import ensure_finished
 from tests.pages import tiny
+from tests.pages.conftest import ROOT
 from tests.pages.test_pages import words_of
 
 
@@ -19,6 +20,26 @@ def test_start_makes_one_run_however_often_it_is_pressed(open_page, store):
         again.session_state["nonce"] = nonce
         again.button(key="start").click().run()
     assert [row.id for row in store.runs()] == [run.id]
+
+
+@pytest.mark.parametrize("way", ["new", "again", "task"])
+def test_the_next_form_makes_another_run(open_page, store, way):
+    app = open_page("run", task=tiny.VOTE)
+    app.button(key="start").click().run()
+    (first,) = store.runs()
+    ensure_finished(store, first.id)
+    app.run()
+    if way == "task":
+        app.switch_page(str(ROOT / "pages" / "task.py")).run()
+        app.button(key="task-run").click().run()
+        app.switch_page(str(ROOT / "pages" / "run.py")).run()
+    else:
+        app.button(key=way).click().run()
+    assert app.title[0].value == "Set up a run"
+    app.number_input(key="budget").set_value(321).run()
+    app.button(key="start").click().run()
+    assert not app.exception
+    assert {run.config.budget for run in store.runs()} == {2000, 321}
 
 
 def test_plan_is_shown_before_anything_is_bought(open_page, store):
@@ -107,6 +128,21 @@ def test_failed_run_says_why_and_what_next(open_page, make_run, store):
     assert app.title[0].value == "Failed"
     assert "The model is gone" in words_of(app)
     assert app.button(key="resume")
+
+
+@pytest.mark.parametrize(("algorithm", "options"), [("psst", {}), ("psst-topk", {"k": 1}), ("psst-eb", {}), ("uniform", {})])
+@pytest.mark.parametrize("page", ["run", "results", "export"])
+@pytest.mark.parametrize("task", [tiny.VOTE, tiny.BEST])
+def test_every_algorithm_can_be_looked_at(open_page, make_run, algorithm, options, page, task):
+    app = open_page(page, run=make_run(task, algorithm=algorithm, options=options))
+    assert not app.exception
+
+
+@pytest.mark.parametrize("budget", [1, 3, 7])
+def test_a_budget_too_small_for_anything_is_shown_as_it_is(open_page, make_run, budget):
+    run_id = make_run(budget=budget)
+    for page in ("run", "results", "export"):
+        assert not open_page(page, run=run_id).exception
 
 
 def test_run_again_opens_the_same_settings(open_page, make_run):
