@@ -97,7 +97,11 @@ def ask(served: Served, task: Task, asked: Asked, tokens: str) -> list[dict[str,
 
 def record(task: Task, served: Served, journal: Path, n_samples: int, tokens: str) -> None:
     """Ask for every missing block and keep each as it comes."""
-    done = {(row["prompt"], row["decoding"], row["query"], row["sample"]) for row in read_journal(journal)}
+    kept = read_journal(journal)
+    draft = journal.with_suffix(".part")  # a line that was cut off must not stand before new ones
+    draft.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), encoding="utf-8")
+    draft.replace(journal)
+    done = {(row["prompt"], row["decoding"], row["query"], row["sample"]) for row in kept}
     waiting = list(missing_blocks(task, n_samples, done))
     began = time.monotonic()
     with journal.open("a", encoding="utf-8") as file:
