@@ -94,7 +94,9 @@ def main() -> None:
     same = picks == reference(environment, budget, 0)
     kernel = seconds(lambda: iapo.optimize(environment, budget=budget, seed=0), arguments.repeats)
     plain = seconds(lambda: reference(environment, budget, 0), max(arguments.repeats // 2, 1))
-    print(f"environment  {environment.name}{' (SIMULATED)' if environment.is_simulated else ''}: {len(environment.candidates)} prompts,")
+    print(
+        f"environment  {environment.name}{' (SIMULATED)' if environment.is_simulated else ''}: {len(environment.candidates)} prompts,"
+    )
     print(f"             N_max {environment.n_max}, {len(environment.contexts)} contexts, budget {budget:,}, spent {run.spent:,}")
     print(f"same picks   {'yes' if same else 'NO'}")
     print(f"kernel       {kernel * 1e3:9.1f} ms")

@@ -38,7 +38,9 @@ def tracked() -> list[Path]:
     if listed.returncode == 0:
         return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
     folders = ("iapo_core", "pages", "tests", "docs", "sample_tasks", "benchmarks", ".ci", ".streamlit")
-    nested = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    nested = [
+        path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
     return nested + [path for path in ROOT.iterdir() if path.is_file()]
 
 

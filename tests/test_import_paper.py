@@ -89,7 +89,9 @@ def test_a_voting_environment_keeps_its_numbers(tmp_path, protocol):
 
 def test_lists_tuples_and_ragged_rows_are_read_too(tmp_path):
     fields = voting()
-    fields["cat_probs"] = [[list(cell[:3]) if x == 0 else list(cell) for x, cell in enumerate(row)] for row in fields["cat_probs"]]
+    fields["cat_probs"] = [
+        [list(cell[:3]) if x == 0 else list(cell) for x, cell in enumerate(row)] for row in fields["cat_probs"]
+    ]
     fields["answers"] = tuple(int(a) % 3 for a in fields["answers"])
     import_paper(Fake("__main__").dump(tmp_path / "e.pkl", fields, single=True), tmp_path / "e.npz")
     environment = iapo.load_environment(tmp_path / "e.npz")
@@ -223,7 +225,15 @@ def test_an_object_array_cannot_be_built_from_raw_pointers(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"not a pickle", pickle.dumps([1, 2])[:-3], pickle.dumps(5), pickle.dumps({}), b"(" * 10**6, b"]" * 10**5 + b"a" * 10**5],
+    [
+        b"",
+        b"not a pickle",
+        pickle.dumps([1, 2])[:-3],
+        pickle.dumps(5),
+        pickle.dumps({}),
+        b"(" * 10**6,
+        b"]" * 10**5 + b"a" * 10**5,
+    ],
     ids=["empty", "text", "truncated", "number", "empty dict", "deep marks", "deep lists"],
 )
 def test_other_files_are_refused(tmp_path, content):

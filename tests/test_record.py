@@ -44,7 +44,8 @@ class Handler(BaseHTTPRequestHandler):
             texts = ["Yes, yes words" if (body["seed"] + i) % 3 else "no" for i in range(n)]
             answer = {
                 "choices": [
-                    {"index": i, "message": {"content": t}, "finish_reason": "stop" if i % 2 else "length"} for i, t in enumerate(texts)
+                    {"index": i, "message": {"content": t}, "finish_reason": "stop" if i % 2 else "length"}
+                    for i, t in enumerate(texts)
                 ],
                 "usage": {"prompt_tokens": 7, "completion_tokens": 3},
             }

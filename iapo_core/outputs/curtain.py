@@ -138,7 +138,7 @@ def draw_survival_curtain(curtain: Curtain, theme: Theme) -> go.Figure:
             "automargin": True,
             "tickvals": [round(curtain.budget * share) for share in (0, 0.25, 0.5, 0.75, 1)],
             "tickformat": ",",
-        }
+        },
     )
     figure.add_shape(
         type="line",

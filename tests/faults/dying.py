@@ -1,4 +1,4 @@
-"""A worker that dies by SIGKILL at a chosen point, or at a time of somebody else's choosing; runs in a process of its own."""
+"""A worker that dies (or is put to sleep) by a signal at a chosen point; it runs in a process of its own."""
 
 import itertools
 import os
@@ -11,6 +11,7 @@ from iapo_core.runs.worker import work
 
 LEASE_S = 0.2
 ENVIRONMENT = ("IAPO_DATA_DIR", "IAPO_DATABASE_URL")
+_started = []
 
 
 def spawn(target, *arguments):
@@ -20,7 +21,16 @@ def spawn(target, *arguments):
     handed_on = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     process = context.Process(target=_begin, args=(handed_on, target, arguments))
     process.start()
+    _started.append(process)
     return process
+
+
+def bury():
+    """End whatever still lives, sleepers too: multiprocessing would wait for them at exit for ever."""
+    while _started:
+        process = _started.pop()
+        process.kill()
+        process.join()
 
 
 def _begin(handed_on, target, arguments):
@@ -36,19 +46,29 @@ def work_until_idle(url, lease_s=LEASE_S):
 
 def die_at(url, method, nth, moment):
     """Work with a store that kills the process the nth time `method` is called, before it or right after it committed."""
+    _signal_at(method, nth, moment, signal.SIGKILL)
+    work_until_idle(url)
+
+
+def sleep_after(url, method, nth):
+    """Work until the nth call of `method` has committed, then stop the process; SIGCONT wakes it, and it goes on."""
+    _signal_at(method, nth, "after", signal.SIGSTOP)
+    work_until_idle(url)
+
+
+def _signal_at(method, nth, moment, number):
     original, calls = getattr(Store, method), itertools.count(1)
 
     def fatal(self, *arguments, **keywords):
         is_the_one = next(calls) == nth
         if is_the_one and moment == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
         result = original(self, *arguments, **keywords)
-        if is_the_one and result is not False:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if is_the_one and moment == "after" and result is not False:
+            os.kill(os.getpid(), number)
         return result
 
     setattr(Store, method, fatal)
-    work_until_idle(url)
 
 
 def work_on_a_full_disk(url, path, room):

@@ -6,6 +6,7 @@ Every test asserts that the reference is not empty and that the kill fired.
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,15 +103,13 @@ def token_of(store, run_id):
 
 
 def test_a_worker_that_slept_past_its_lease_changes_nothing_when_it_wakes(store, backend, config, reference):
-    run_id = store.create_run(config.model_copy(update={"pace_s": 0.5}))
-    process = dying.spawn(dying.work_until_idle, backend)
+    run_id = store.create_run(config)
+    process = dying.spawn(dying.sleep_after, backend, "append", 3)
     until = time.monotonic() + PATIENCE_S
-    while store.run(run_id).round < 1:
+    while not is_asleep(process.pid):
         assert time.monotonic() < until
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGSTOP)
-    asleep_at = len(store.payloads(run_id))
-    assert asleep_at < len(reference)
+    assert len(store.payloads(run_id)) == 3 < len(reference)
     time.sleep(2 * dying.LEASE_S)
     finish_it(store, run_id)
     check_as_if_undisturbed(store, run_id, reference)
@@ -120,6 +119,11 @@ def test_a_worker_that_slept_past_its_lease_changes_nothing_when_it_wakes(store,
     assert process.exitcode == 0
     check_as_if_undisturbed(store, run_id, reference)
     assert store.run(run_id).finished_at == finished_at
+
+
+def is_asleep(pid):
+    """Whether the process is stopped, as Linux tells it."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def test_many_workers_on_one_queue_drive_each_run_once(store, backend, config, reference):

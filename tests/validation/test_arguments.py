@@ -18,7 +18,11 @@ RUNS = {
     "budget a fraction": ({"budget": 9.5}, BudgetError, r"at least 1, not 9\.5"),
     "budget a text": ({"budget": "9"}, BudgetError, r"at least 1, not '9'"),
     "budget NaN": ({"budget": math.nan}, BudgetError, r"at least 1, not nan"),
-    "unknown algorithm": ({"algorithm": "luck"}, AlgorithmError, r"There is no algorithm 'luck'; choose one of psst, psst-topk, psst-eb"),
+    "unknown algorithm": (
+        {"algorithm": "luck"},
+        AlgorithmError,
+        r"There is no algorithm 'luck'; choose one of psst, psst-topk, psst-eb",
+    ),
     "unknown option": ({"k": 3}, AlgorithmError, r"'psst' has no option 'k'; it takes "),
     "option that is given already": ({"rng": 3}, AlgorithmError, r"'psst' has no option 'rng'"),
     "K zero": ({"algorithm": "psst-topk", "k": 0}, AlgorithmError, r"Top-K needs K of at least 1 prompt, not 0"),
@@ -47,8 +51,14 @@ CONTEXTS = {
     "names twice": ((("a", "a"), np.ones((2, 1)), np.zeros(2)), r"Two contexts have the same name; give each its own"),
     "weight negative": ((("a",), -np.ones((1, 1)), np.zeros(1)), r"Context 'a' has a weight that is negative or not a number"),
     "weight NaN": ((("a",), np.full((1, 1), np.nan), np.zeros(1)), r"Context 'a' has a weight that is negative or not a number"),
-    "cost infinite": ((("a",), np.ones((1, 1)), np.full(1, np.inf)), r"Context 'a' has a weight that is negative or not a number"),
-    "weighs nothing": ((("a",), np.zeros((1, 1)), np.zeros(1)), r"Context 'a' weighs nothing; give one objective a weight above 0"),
+    "cost infinite": (
+        (("a",), np.ones((1, 1)), np.full(1, np.inf)),
+        r"Context 'a' has a weight that is negative or not a number",
+    ),
+    "weighs nothing": (
+        (("a",), np.zeros((1, 1)), np.zeros(1)),
+        r"Context 'a' weighs nothing; give one objective a weight above 0",
+    ),
     "other shape": ((("a", "b"), np.ones((1, 1)), np.zeros(2)), r"2 contexts need weights of shape \(2, K\)"),
 }
 

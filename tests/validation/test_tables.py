@@ -77,7 +77,9 @@ def test_the_good_ones_are_good(tmp_path, good):
     assert iapo.load_environment(tmp_path / "good.npz").n_max == 4
 
 
-@pytest.mark.parametrize("content", [b"", b"PK", b"counts,answers\n", b"PK\x03\x04" + b"\0" * 40], ids=["empty", "cut", "csv", "torn"])
+@pytest.mark.parametrize(
+    "content", [b"", b"PK", b"counts,answers\n", b"PK\x03\x04" + b"\0" * 40], ids=["empty", "cut", "csv", "torn"]
+)
 def test_what_is_no_archive_is_refused(tmp_path, content):
     (tmp_path / "bad.npz").write_bytes(content)
     with pytest.raises(TableError, match=r"bad\.npz: is not a \.npz of plain arrays"):
@@ -148,7 +150,9 @@ def test_a_recording_that_is_no_parquet_or_not_there_is_refused(tmp_path):
     with pytest.raises(RecordingError, match=r"completions\.parquet: cannot be read as parquet .*; record it again"):
         iapo.load_environment(tmp_path)
     (tmp_path / "completions.parquet").unlink()
-    with pytest.raises(RecordingError, match=r"completions\.parquet: there is no recording; make it with sample_tasks/record\.py"):
+    with pytest.raises(
+        RecordingError, match=r"completions\.parquet: there is no recording; make it with sample_tasks/record\.py"
+    ):
         iapo.load_environment(tmp_path)
 
 

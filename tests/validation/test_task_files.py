@@ -80,9 +80,15 @@ CHANGES = {
         [("contexts.0.weights", {"beauty": 1})],
         r"contexts row 1 \('plain'\) weighs 'beauty', which is no objective; objectives are 'correct'",
     ),
-    "range upside down": ([("objectives.0.range", [1, 0])], r"objectives row 1 range: the range must be two finite numbers, low before"),
+    "range upside down": (
+        [("objectives.0.range", [1, 0])],
+        r"objectives row 1 range: the range must be two finite numbers, low before",
+    ),
     "range of three": ([("objectives.0.range", [0, 1, 2])], r"objectives row 1 range: Tuple should have at most 2 items"),
-    "unknown strategy": ([("strategy", "luck")], r"strategy: Input should be 'majority_vote', 'best_of_n' or 'mixed' \(got 'luck'\)"),
+    "unknown strategy": (
+        [("strategy", "luck")],
+        r"strategy: Input should be 'majority_vote', 'best_of_n' or 'mixed' \(got 'luck'\)",
+    ),
     "lone surrogate": ([("title", "\ud800")], r"task: .*half of a surrogate pair.*; "),
     "lone surrogate in a query": ([("queries.0.fields.q", "a\udfff")], r"half of a surrogate pair"),
 }
