@@ -31,6 +31,7 @@ ALGORITHMS: dict[str, Callable[..., Iterator[Event]]] = {
     "triple-random": triple_random,
     "random": random_arm,
 }
+FEWEST_PULLS = 10
 _GIVEN = {"grid", "environment", "budget", "rng"}
 
 
@@ -71,6 +72,17 @@ def start(
         raise AlgorithmError(f"{algorithm!r} has no option {unknown[0]!r}; it takes {', '.join(sorted(known))}.")
     grid = default_grid(environment, n_max=n_max, contexts=contexts)
     return chosen(grid, environment.for_run(seed), budget=int(budget), rng=np.random.default_rng(seed), **options)
+
+
+def recommend(n_candidates: int, n_max: int, budget: int) -> str:
+    """Return the name of the algorithm to take for a budget: `psst` where its rounds see enough queries, else `psst-eb`.
+
+    A first round of PSST has floor(T / R) completions for pulls of n_max completions each (Section 3 of the paper); with fewer
+    than FEWEST_PULLS queries per candidate it halves the arms almost blindly.
+    """
+    n_rounds = max(int(np.ceil(np.log2(max(n_candidates * n_max, 2)))), 1)
+    pulls = budget // n_rounds // (n_candidates * n_max)
+    return "psst" if pulls >= FEWEST_PULLS else "psst-eb"
 
 
 def optimize(environment: Environment, **arguments: Any) -> Run:

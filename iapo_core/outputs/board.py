@@ -226,7 +226,7 @@ def _finding(history: History, labels: Labels, context: int | None, leader: tupl
     name = "no arm yet" if leader is None else f"{labels.candidate(leader[0])} with N = {leader[1]}"
     if history.picks is not None:
         return f"{name} is left of {alive.size:,} arms"
-    return f"{int(alive.sum()):,} of {alive.size:,} arms are left; {name} leads"
+    return f"{int(alive.sum()):,} of {alive.size:,} arms left; {name} leads"
 
 
 def _method(history: History, labels: Labels, context: int | None, show: Show) -> str:

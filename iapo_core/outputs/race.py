@@ -106,7 +106,7 @@ def draw_race_of_finalists(race: Race, theme: Theme) -> go.Figure:
     figure = frame(
         theme=theme,
         title=race.title,
-        subtitle=f"Context: {race.labels.context(race.context)}. Estimate with 95 % interval; grey: {race.n_others:,} other arms.",
+        subtitle=f"Context: {race.labels.context(race.context)}. The last estimate with 95 % interval; grey: {race.n_others:,} others.",
         height=380,
         x="completions spent",
         y="estimated utility",
@@ -129,7 +129,9 @@ def draw_race_of_finalists(race: Race, theme: Theme) -> go.Figure:
         p, n = int(race.arms[i, 0]), int(race.arms[i, 1])
         color = hues.get(p, tokens.grey)
         name = f"{race.labels.candidate(p, 16)}, N={n}"
-        half = np.nan_to_num(race.half_width[i])
+        # Early intervals rest on two or three queries and span the whole chart; the last one is what counts.
+        half = np.zeros(len(race.spent))
+        half[-1] = np.nan_to_num(race.half_width[i, -1])
         figure.add_trace(
             go.Scatter(
                 x=race.spent,

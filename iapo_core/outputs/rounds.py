@@ -34,7 +34,8 @@ class ContextRounds:
     def title(self) -> str:
         """The finding."""
         if self.chosen is None:
-            return f"{int(self.n_left[:, -1].max()):,} arms are left per context"
+            n_left = int(self.n_left[:, -1].max())
+            return f"{n_left:,} arm{'s are' if n_left > 1 else ' is'} left per context"
         n_arms = len({tuple(row) for row in self.chosen.tolist()})
         n_prompts = len(set(self.chosen[:, 0].tolist()))
         return f"{len(self.chosen)} contexts, {n_arms} different picks from {n_prompts} prompt{'s' if n_prompts > 1 else ''}"

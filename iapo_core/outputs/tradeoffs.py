@@ -288,4 +288,7 @@ def _log_range(cost: FloatArray) -> list[float]:
 
 
 def _log_axis(figure: go.Figure, cost: FloatArray) -> None:
-    figure.update_xaxes(type="log", range=_log_range(cost), dtick="D2" if np.diff(_log_range(cost))[0] < 2.5 else 1)
+    low, high = _log_range(cost)
+    steps = (1, 2, 5) if high - low < 2.5 else (1,)
+    ticks = [step * 10.0**power for power in range(int(np.floor(low)), int(np.ceil(high)) + 1) for step in steps]
+    figure.update_xaxes(type="log", range=[low, high], tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])

@@ -25,7 +25,7 @@ IDLE_S = 900.0
 ALIVE_S = 6.0
 SHOWCASE = "showcase"
 SHOWCASE_TASK = "topics"
-SHOWCASE_BUDGET = 2_000
+SHOWCASE_BUDGET = 5_000
 _STARTED: list[subprocess.Popen[bytes]] = []
 _LOG = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def showcase(store: Store) -> str:
         IapoError: If the recording cannot be used.
     """
     fingerprint = task_fingerprint(SHOWCASE_TASK)
-    run_id = f"{SHOWCASE}-{fingerprint[:8]}"
+    run_id = f"{SHOWCASE}-{fingerprint[:8]}-{SHOWCASE_BUDGET}"
     try:
         state = store.run(run_id).state
     except RunError:

@@ -55,9 +55,14 @@ def table(rows: list[dict[str, Any]], *, key: str) -> None:
         hide_index=True,
         key=key,
         column_config={
-            "Utility (95 %)": st.column_config.TextColumn(help="Mean score after cost, on queries kept aside."),
-            "Queries": st.column_config.NumberColumn(help="Queries kept aside, behind the estimate."),
-            "Cost / query": st.column_config.NumberColumn(format="%.3g"),
-            "Margin (95 %)": st.column_config.TextColumn(help="Lead over the runner-up, paired by query."),
+            # Widths in pixels, so that the margin is still on the page at 1,280.
+            "Context": st.column_config.TextColumn(width=130),
+            "Pick": st.column_config.TextColumn(width=215),
+            "Verdict": st.column_config.TextColumn(width=110),
+            "Utility (95 %)": st.column_config.TextColumn(width=155, help="Mean score after cost, on queries kept aside."),
+            "Queries": st.column_config.NumberColumn(width=68, help="Queries kept aside, behind the estimate."),
+            "Cost / query": st.column_config.NumberColumn(width=86, format="%.3g"),
+            "Runner-up": st.column_config.TextColumn(width=205),
+            "Margin (95 %)": st.column_config.TextColumn(width=155, help="Lead over the runner-up, paired by query."),
         },
     )

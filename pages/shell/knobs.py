@@ -7,11 +7,12 @@ from typing import Any
 import streamlit as st
 
 from iapo_core.environment import Environment
-from iapo_core.optimize import ALGORITHMS
+from iapo_core.optimize import ALGORITHMS, recommend
 from iapo_core.runs.catalogue import TaskEntry
 from pages.shell import words
 
-DEFAULT_BUDGET = 2_000
+# Enough for PSST to pull each of a sample task's prompts at the largest N in its first round.
+DEFAULT_BUDGET = 5_000
 SLIDER = (100, 20_000, 100)
 PACES = {"watch": ("Watch it: about 1 s a round", 1.0), "once": ("At once", 0.0)}
 
@@ -76,8 +77,8 @@ def n_max(environment: Environment, task_id: str) -> int:
     )
 
 
-def algorithm(environment: Environment) -> tuple[str, dict[str, Any]]:
-    """Return the algorithm and its options."""
+def algorithm(environment: Environment, budget: int, n_max: int) -> tuple[str, dict[str, Any]]:
+    """Return the algorithm and its options; say which one suits the budget."""
     names = [name for name in ALGORITHMS if name in words.ALGORITHMS]
     st.session_state.setdefault("algorithm", names[0])
     chosen = st.segmented_control(
@@ -90,6 +91,11 @@ def algorithm(environment: Environment) -> tuple[str, dict[str, Any]]:
         help="How the budget is spent.",
     )
     st.caption(words.ALGORITHMS[chosen][1])
+    better = recommend(len(environment.candidates), n_max, budget)
+    if better != chosen:
+        st.caption(
+            f":material/lightbulb: For {budget:,} completions we recommend {words.ALGORITHMS[better][0]}: {words.WHY[better]}"
+        )
     if chosen != "psst-topk" or len(environment.candidates) < 2:
         return chosen, {}
     st.session_state.setdefault("k", min(4, len(environment.candidates)))

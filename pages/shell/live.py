@@ -7,6 +7,7 @@ import time
 import streamlit as st
 
 from iapo_core.runs.store import RunRow
+from iapo_core.runs.worker import ensure_worker
 from pages.shell import evidence, figures, session, words
 from pages.shell.evidence import Evidence
 
@@ -62,6 +63,8 @@ def _kpis(run_id: str, drawn: tuple[str, int], found: Evidence) -> None:
     run = session.store().run(run_id)
     if (run.state, run.round) != drawn:
         st.rerun()
+    if run.is_active:
+        ensure_worker(session.store())  # whoever watches a run whose worker was killed brings a new one
     with st.container(horizontal=True, key="kpis"):
         st.metric(
             "Round",

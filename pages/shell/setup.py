@@ -57,7 +57,7 @@ def draw() -> None:
         st.subheader("Budget and algorithm", anchor=False)
         budget = knobs.budget()
         n_max = knobs.n_max(environment, entry.id)
-        algorithm, options = knobs.algorithm(environment)
+        algorithm, options = knobs.algorithm(environment, budget, n_max)
         pace_s = knobs.pace(entry)
         seed = knobs.seed()
     with right:

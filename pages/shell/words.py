@@ -58,6 +58,10 @@ VERDICTS = {
     "tie": ("gray", "Too close to call", "Neither leads; take the cheaper one."),
 }
 BEHIND = ("red", "Behind", "The runner-up does better on the queries kept aside; spend more, or take the runner-up.")
+WHY = {
+    "psst": "its rounds see enough queries, and it alone has a guarantee.",
+    "psst-eb": "PSST's first round would see fewer than ten queries per prompt, PSST-EB sees many more.",
+}
 ALGORITHMS = {
     "psst": (
         "PSST",

@@ -3,6 +3,7 @@
 import pytest
 
 from iapo_core.runs.worker import ensure_finished
+from pages.shell.knobs import DEFAULT_BUDGET
 from tests.pages import tiny
 from tests.pages.conftest import ROOT
 from tests.pages.test_pages import words_of
@@ -39,15 +40,27 @@ def test_the_next_form_makes_another_run(open_page, store, way):
     app.number_input(key="budget").set_value(321).run()
     app.button(key="start").click().run()
     assert not app.exception
-    assert {run.config.budget for run in store.runs()} == {2000, 321}
+    assert {run.config.budget for run in store.runs()} == {DEFAULT_BUDGET, 321}
 
 
 def test_plan_is_shown_before_anything_is_bought(open_page, store):
     app = open_page("run", task=tiny.VOTE)
     metrics = {metric.label: metric.value for metric in app.metric}
     assert metrics["Rounds"] == "4"  # 3 prompts x N up to 4 = 12 arms, ceil(log2 12) rounds
-    assert metrics["Never more than"] == "2,000"
+    assert metrics["Never more than"] == f"{DEFAULT_BUDGET:,}"
     assert store.runs() == []
+
+
+def test_the_page_recommends_an_algorithm_for_the_budget(open_page):
+    app = open_page("run", task=tiny.VOTE)
+
+    def advice():
+        return [caption.value for caption in app.caption if "we recommend" in caption.value]
+
+    app.number_input(key="budget").set_value(100).run()
+    assert "PSST-EB" in advice()[0]
+    app.number_input(key="budget").set_value(5_000).run()  # 1,250 a round buy 104 pulls of each of 3 prompts at N = 4
+    assert advice() == []
 
 
 def test_slider_and_number_follow_each_other(open_page):
