@@ -51,3 +51,15 @@ class RunError(IapoError):
 
 class LocalModelError(IapoError):
     """The local model cannot be fetched or does not start."""
+
+
+class LiveError(IapoError):
+    """A model cannot be called as asked; what was paid for is kept."""
+
+
+class BudgetGoneError(LiveError):
+    """The cap in completions or in dollars allows no further call."""
+
+
+class InterruptedPullError(LiveError):
+    """Buying was interrupted on request; what came is stored, and a repeated pull buys the rest."""

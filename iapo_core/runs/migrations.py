@@ -22,6 +22,21 @@ MIGRATIONS: Sequence[tuple[str, ...]] = (
             PRIMARY KEY (run_id, seq))""",
         "CREATE TABLE workers (id VARCHAR(64) PRIMARY KEY, beat DOUBLE PRECISION NOT NULL)",
     ),
+    (
+        """CREATE TABLE completions (
+            cell VARCHAR(64) NOT NULL, sample INTEGER NOT NULL, attempt INTEGER NOT NULL, state VARCHAR(8) NOT NULL,
+            run_id VARCHAR(32) NOT NULL REFERENCES runs (id), token INTEGER NOT NULL, model VARCHAR(200) NOT NULL,
+            prompt VARCHAR(120) NOT NULL, query VARCHAR(120) NOT NULL, text TEXT NOT NULL DEFAULT '', finish_reason VARCHAR(40),
+            prompt_tokens BIGINT NOT NULL DEFAULT 0, completion_tokens BIGINT NOT NULL DEFAULT 0,
+            worst_usd DOUBLE PRECISION NOT NULL, usd DOUBLE PRECISION, latency_s DOUBLE PRECISION NOT NULL DEFAULT 0,
+            served_model VARCHAR(200), error TEXT, is_counted INTEGER NOT NULL DEFAULT 1,
+            reserved_at DOUBLE PRECISION NOT NULL, settled_at DOUBLE PRECISION, PRIMARY KEY (cell, sample, attempt))""",
+        "CREATE INDEX completions_by_state ON completions (state, run_id)",
+        """CREATE TABLE spending (
+            run_id VARCHAR(32) PRIMARY KEY REFERENCES runs (id), cap BIGINT NOT NULL, allowance BIGINT NOT NULL,
+            max_usd DOUBLE PRECISION, bought BIGINT NOT NULL DEFAULT 0, usd DOUBLE PRECISION NOT NULL DEFAULT 0,
+            in_flight INTEGER NOT NULL DEFAULT 0, reused BIGINT NOT NULL DEFAULT 0, waiting TEXT NOT NULL DEFAULT '')""",
+    ),
 )
 
 

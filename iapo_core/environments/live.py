@@ -1,0 +1,158 @@
+"""What live completions are bought with and kept in: settings, the values that travel, and the store's protocol.
+
+The store is handed in, because databases stand above the environments.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, NamedTuple, Protocol, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from iapo_core.errors import LiveError
+
+ALLOWED_BASES = "IAPO_ALLOWED_BASE_URLS"
+Money = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+class LiveSettings(BaseModel):
+    """How a run buys completions; keys are named by their environment variable and never stored.
+
+    `allowance` is how many completions beyond the budget may replace those that were in flight when a process died; the
+    concurrency where it is None. Prices are in dollars per million tokens and take the place of the known ones.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 16
+    allowance: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    max_usd: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
+    deadline_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
+    n_tries: Annotated[int, Field(ge=1, le=20)] = 5
+    heldout_share: Annotated[float, Field(ge=0, le=0.5)] = 0.2
+    api_base: Annotated[str, Field(max_length=500)] | None = None
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")] | None = None
+    usd_per_million_prompt: Money | None = None
+    usd_per_million_completion: Money | None = None
+
+    @field_validator("api_base")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password or parts.query:
+            raise ValueError("the base URL is an http(s) address such as https://host/v1, without a key or a question mark in it")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+            raise ValueError("the base URL of another machine must begin with https, or keys and prompts travel in the clear")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _whole_price(self) -> Self:
+        if (self.usd_per_million_prompt is None) != (self.usd_per_million_completion is None):
+            raise ValueError("a price has two parts, per million prompt tokens and per million completion tokens; give both")
+        return self
+
+    @property
+    def lost_allowance(self) -> int:
+        """Completions beyond the budget that may replace lost ones."""
+        return self.concurrency if self.allowance is None else self.allowance
+
+    def check_base(self) -> None:
+        """Refuse a base URL that neither is on this machine nor was allowed by who runs it.
+
+        Raises:
+            LiveError: If it is not allowed; nothing was sent.
+        """
+        if self.api_base is None or _is_loopback(urlsplit(self.api_base).hostname or ""):
+            return
+        allowed = [address.strip().rstrip("/") for address in os.environ.get(ALLOWED_BASES, "").split(",")]
+        if self.api_base not in allowed:
+            raise LiveError(
+                f"The base URL {self.api_base} is not allowed here, so nothing was sent; whoever runs this worker can allow it in "
+                f"{ALLOWED_BASES}."
+            )
+
+
+class Key(NamedTuple):
+    """One independent draw: `cell` is the hash of what is asked of which model, `sample` counts the draws."""
+
+    cell: str
+    sample: int
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A completion to buy, with the most that it can cost and names for people."""
+
+    key: Key
+    worst_usd: float
+    model: str
+    prompt: str
+    query: str
+    messages: tuple[dict[str, str], ...] = field(repr=False)
+    decoding: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A completion as stored. One with an `error` scores each objective's minimum and votes for nothing.
+
+    Attributes:
+        usd: What it cost; the most that it can have cost where the usage is unknown, nan where the price is.
+        is_counted: False where the provider gave no usable usage, so that tokens are estimated from the text.
+    """
+
+    text: str = ""
+    finish_reason: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+    latency_s: float = 0.0
+    served_model: str | None = None
+    error: str | None = None
+    is_counted: bool = True
+
+
+class Reserved(NamedTuple):
+    """Which completions are ours to buy, and why the rest is not where the caps refuse them."""
+
+    keys: frozenset[Key]
+    refusal: str | None
+
+
+Settled = tuple[Key, Answer, Literal["settled", "failed"]]
+
+
+class CompletionStore(Protocol):
+    """Where completions are reserved before a call and settled after it; every method is one transaction."""
+
+    def load(self, cells: Sequence[str]) -> dict[Key, Answer]:
+        """Return what is settled of these cells."""
+        ...
+
+    def reserve(self, wanted: Sequence[Wanted]) -> Reserved:
+        """Reserve what nobody else has and the caps allow, in the order given."""
+        ...
+
+    def settle(self, answers: Sequence[Settled], released: Sequence[Key]) -> None:
+        """Store what came; give back what cannot have been billed."""
+        ...
+
+    def report(self, *, n_in_flight: int, n_reused: int, waiting: str) -> None:
+        """Say how it goes, for those who watch."""
+        ...
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,215 @@
+"""Every fault of a provider: the run ends in words or goes on with data, and billed <= ledger <= cap + allowance always."""
+
+import asyncio
+import contextlib
+import io
+import time
+import traceback
+
+import numpy as np
+import pytest
+
+from iapo_core.environment import Pulls
+from iapo_core.errors import BudgetGoneError, InterruptedPullError, LiveError
+from iapo_core.runs.ledger import spending
+from tests.faults import server as faults
+from tests.faults.living import CANARY, buyer, clever
+from tests.faults.server import FaultServer
+
+ONE = Pulls(np.array([0]), np.array([0]), np.array([2]))
+STOPS = {"401", "402", "403", "404", "429-long", "quota", "redirect-loop"}
+TEMPORARY = {"409", "429", "429-date", "429-bare", "500", "502", "503", "529"}
+UNBILLED_DATA = {"400", "413", "422"}
+BILLED_DATA = {
+    "408", "504", "reset", "close-mid-body", "hang", "drip", "oversize", "gzip-bomb", "error-in-200", *faults.BILLED_BODIES,
+    "no-choices", "usage-nan", "usage-strings", "list-content",
+}  # fmt: skip
+EMPTY = {"null", "filtered", "refusal"}
+FINE = {"ok", "slow", "more-choices", "cut", "surrogate", "other-model", "usage-missing", "usage-negative", "usage-huge"}
+
+
+@pytest.fixture
+def server():
+    with FaultServer(text=clever) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def traceback_to(stream):
+    try:
+        yield
+    except LiveError as error:
+        traceback.print_exception(error, file=stream)
+        raise
+
+
+def check_the_bill(store, server, claim):
+    now = spending(store, claim.run_id)
+    assert server.stats.requests > 0
+    assert server.stats.billed <= now.bought <= now.cap + now.allowance
+    return now
+
+
+def test_every_fault_of_the_server_has_its_promise():
+    promised = [STOPS, TEMPORARY, UNBILLED_DATA, BILLED_DATA, EMPTY, FINE]
+    assert sorted(name for group in promised for name in group) == sorted(faults.FAULTS)
+
+
+@pytest.mark.parametrize("name", sorted(STOPS | TEMPORARY))
+def test_what_was_never_billed_is_given_back_and_the_run_stops_in_words(store, server, name):
+    environment, _, claim = buyer(store, server, model=f"openai/{name}", n_tries=2)
+    with pytest.raises(LiveError, match=r"What was paid for is kept") as told:
+        environment.pull(ONE)
+    assert CANARY not in str(told.value)
+    now = check_the_bill(store, server, claim)
+    assert (now.bought, now.failed, now.lost, server.stats.billed) == (0, 0, 0, 0)
+    assert server.stats.requests <= (2 if name in STOPS else 4)
+
+
+@pytest.mark.parametrize("name", sorted(BILLED_DATA | UNBILLED_DATA | EMPTY))
+def test_a_failed_completion_is_data_and_is_never_sent_again(store, server, name):
+    environment, _, claim = buyer(store, server, model=f"openai/{name}", deadline_s=0.4)
+    began = time.monotonic()
+    outcomes = environment.pull(ONE)
+    assert time.monotonic() - began < 10
+    assert outcomes.n_failed == 2
+    assert (outcomes.answers == -1).all()
+    now = check_the_bill(store, server, claim)
+    assert (now.bought, server.stats.requests) == (2, 2)
+    again = environment.for_run(0).pull(ONE)
+    assert (again.n_reused, again.n_failed, server.stats.requests) == (2, 2, 2)
+
+
+@pytest.mark.parametrize("name", sorted(FINE))
+def test_what_can_be_read_is_kept(store, server, name):
+    environment, ledger, claim = buyer(store, server, model=f"openai/{name}")
+    outcomes = environment.pull(ONE)
+    assert outcomes.n_failed == 0
+    assert np.isfinite(outcomes.costs).all()
+    assert (outcomes.costs > 0).all()
+    assert check_the_bill(store, server, claim).bought == server.stats.billed == 2
+    key = next(environment.for_run(0)._next(0, 0).key for _ in [0])
+    answer = ledger.load([key.cell])[key]
+    assert answer.is_counted == (not name.startswith("usage"))
+    assert answer.served_model == ("somebody-else" if name == "other-model" else name)
+
+
+@pytest.mark.parametrize("name", sorted(TEMPORARY - {"429-long"}))
+def test_a_fault_that_passes_is_waited_out(store, server, name):
+    environment, _, claim = buyer(store, server, model=f"openai/{name}@1", concurrency=1)
+    assert environment.pull(ONE).n_failed == 0
+    now = check_the_bill(store, server, claim)
+    assert (now.bought, server.stats.billed, server.stats.requests) == (2, 2, 3)
+
+
+def test_five_billed_failures_in_a_row_break_the_circuit(store, server):
+    environment, _, claim = buyer(store, server, model="openai/not-json", concurrency=1)
+    with pytest.raises(LiveError, match="failed 5 times in a row"):
+        environment.pull(Pulls(np.arange(3), np.arange(3), np.full(3, 4)))
+    assert check_the_bill(store, server, claim).failed == server.stats.billed == server.stats.requests == 5
+
+
+def test_nobody_answers(store, server):
+    environment, _, claim = buyer(store, server, api_base="http://127.0.0.1:9/v1")
+    with pytest.raises(LiveError, match="no connection"):
+        environment.pull(ONE)
+    assert spending(store, claim.run_id).bought == 0
+
+
+def test_the_cap_in_completions_is_never_passed(store, server):
+    environment, _, claim = buyer(store, server, cap=7, concurrency=5)
+    with pytest.raises(BudgetGoneError, match="All 7 completions"):
+        environment.pull(Pulls(np.zeros(5, int), np.arange(5), np.full(5, 4)))
+    now = check_the_bill(store, server, claim)
+    assert now.bought == server.stats.billed == server.stats.requests == 7
+    assert server.stats.max_in_flight <= 5
+
+
+def test_the_cap_in_dollars_is_never_passed(store, server):
+    prices = {"usd_per_million_prompt": 1000.0, "usd_per_million_completion": 1000.0}  # 0.012 $ an answer, some 0.05 at worst
+    environment, _, claim = buyer(store, server, concurrency=3, max_usd=0.2, **prices)
+    with pytest.raises(BudgetGoneError, match=r"dollar cap of 0\.2"):
+        environment.pull(Pulls(np.zeros(10, int), np.arange(10), np.full(10, 4)))
+    now = check_the_bill(store, server, claim)
+    assert 5 < now.bought == server.stats.billed
+    assert now.usd == pytest.approx(0.012 * now.bought)
+    assert now.usd <= 0.2
+
+
+def test_a_dollar_cap_needs_a_price(store, server):
+    with pytest.raises(LiveError, match="price of 'openai/ok' is not known"):
+        buyer(store, server, max_usd=1.0)
+
+
+def test_an_interruption_stores_what_is_in_flight_and_the_rest_is_bought_later(store):
+    with FaultServer(text=clever, delay_s=0.3) as server:
+        environment, _, claim = buyer(store, server, is_leaving=lambda: server.stats.billed > 0)
+        pulls = Pulls(np.arange(3), np.arange(3), np.full(3, 4))
+        with pytest.raises(InterruptedPullError):
+            environment.pull(pulls)
+        now = check_the_bill(store, server, claim)
+        assert 0 < now.bought == server.stats.billed <= 4
+        other, _, _ = buyer(store, server, claim=claim)
+        assert other.pull(pulls).n_reused == now.bought
+        assert server.stats.requests == server.stats.billed == 12
+
+
+def test_two_runs_at_once_buy_each_completion_once(store):
+    pulls = Pulls(np.repeat(np.arange(3), 5), np.tile(np.arange(5), 3), np.full(15, 4))
+    with FaultServer(text=clever, delay_s=0.02) as server:
+        buyers = [buyer(store, server, concurrency=8)[0] for _ in range(2)]
+
+        async def both():
+            return await asyncio.gather(*(asyncio.to_thread(b.pull, pulls) for b in buyers))
+
+        first, second = asyncio.run(both())
+        assert server.stats.requests == server.stats.billed == 60
+    assert (first.answers == second.answers).all() or (np.sort(first.answers) == np.sort(second.answers)).all()
+
+
+def test_lost_completions_count_and_are_replaced_within_the_allowance(store, server):
+    environment, ledger, claim = buyer(store, server, cap=8, concurrency=3)
+    wanted = [environment.for_run(0)._next(0, q) for q in range(3)]
+    assert len(ledger.reserve(wanted).keys) == 3  # and here the process dies
+    store.finish(claim, "queued")
+    later, _, claim = buyer(store, server, cap=8, concurrency=3, claim=store.claim("next", 60.0))
+    later.pull(Pulls(np.zeros(2, int), np.arange(2), np.full(2, 4)))
+    now = check_the_bill(store, server, claim)
+    assert (now.lost, now.bought, server.stats.billed) == (3, 11, 8)
+    with pytest.raises(BudgetGoneError, match="and 3 more for 3 that were lost"):
+        later.pull(Pulls(np.array([1]), np.array([5]), np.array([1])))
+
+
+def test_the_key_is_found_nowhere(store, server, home, capfd, caplog):
+    for name in ("ok", "400", "500", "401", "error-in-200", "quota", "surrogate"):
+        environment, _, _ = buyer(store, server, model=f"openai/{name}", n_tries=1)
+        words = io.StringIO()
+        with contextlib.suppress(LiveError), traceback_to(words):
+            environment.pull(ONE)
+        assert CANARY not in words.getvalue()
+    assert server.stats.keys == {f"Bearer {CANARY}"}
+    said = capfd.readouterr()
+    assert CANARY not in said.out + said.err + caplog.text
+    files = [path for path in home.rglob("*") if path.is_file()]
+    for path in files:
+        assert CANARY.encode() not in path.read_bytes(), path
+
+
+def test_the_operators_key_does_not_go_to_a_users_address(store, server, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-operators-own-key-000")
+    environment, _, _ = buyer(store, server, key=None)
+    environment.pull(ONE)
+    assert not any("operators" in key for key in server.stats.keys)
+
+
+def test_an_address_elsewhere_must_be_allowed(store, server, monkeypatch):
+    with pytest.raises(LiveError, match="not allowed here"):
+        buyer(store, server, api_base="https://example.com/v1")
+    monkeypatch.setenv("IAPO_ALLOWED_BASE_URLS", "https://example.com/v1")
+    buyer(store, server, api_base="https://example.com/v1")
+
+
+def test_a_named_variable_must_hold_a_key(store, server, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_KEY_HERE", raising=False)
+    with pytest.raises(LiveError, match="NO_SUCH_KEY_HERE is not set"):
+        buyer(store, server, key=None, api_key_env="NO_SUCH_KEY_HERE")
