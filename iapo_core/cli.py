@@ -13,7 +13,7 @@ from typing import Any
 
 from iapo_core.errors import IapoError
 
-EPILOG = "Every command explains itself with --help. Nothing here needs a key; recorded and simulated tasks cost nothing."
+EPILOG = "Every command explains itself with --help. Recorded and simulated tasks need no key and cost nothing."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,6 +62,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--out", type=Path, help="write the policy here as JSON")
     run.add_argument("--json", action="store_true", help="print one JSON object a line instead of a table")
+    live = run.add_argument_group("live tasks, whose completions are bought from a model")
+    live.add_argument("--model", help="the model's name as LiteLLM spells it, instead of the task's")
+    live.add_argument("--api-base", metavar="URL", help="an OpenAI-compatible address, ending in /v1")
+    live.add_argument(
+        "--api-key-env", metavar="VAR", help="environment variable that holds the key (default: the provider's own)"
+    )
+    live.add_argument("--max-usd", type=float, help="dollars that may be spent, a hard cap")
+    live.add_argument(
+        "--price", type=float, nargs=2, metavar=("IN", "OUT"), help="dollars per million prompt and completion tokens"
+    )
+    live.add_argument("--concurrency", type=int, default=16, help="calls in flight (default 16)")
+    live.add_argument("--local", action="store_true", help="a small model on this machine, without a key (extra [local])")
     run.set_defaults(command=_lazy("run", "run"))
 
     tasks = verbs.add_parser("tasks", help="list the tasks of the catalogue")

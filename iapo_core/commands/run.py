@@ -21,6 +21,7 @@ from iapo_core.outputs.export import with_heldout
 from iapo_core.policy import Policy
 from iapo_core.runs.catalogue import task_entry
 from iapo_core.runs.config import weighed
+from iapo_core.task import Task, read_task
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -30,6 +31,15 @@ def run(arguments: argparse.Namespace) -> None:
         IapoError: If an argument cannot be used; then nothing was spent.
     """
     _check_writable(arguments.out)
+    task = _live_task(arguments.task)
+    if task is not None:
+        from iapo_core.commands.live import run_live
+
+        policy = run_live(arguments, task)
+        if arguments.json:
+            print(policy.model_dump_json())
+        _save(policy, arguments.out, is_quiet=arguments.json)
+        return
     environment = _open(arguments.task, arguments.seed)
     asked = asked_contexts(arguments)
     contexts = weighed(asked, environment) if asked else None
@@ -77,6 +87,19 @@ def run(arguments: argparse.Namespace) -> None:
         if environment.is_simulated:
             print("SIMULATED: no model stands behind these figures.")
     _save(policy, arguments.out, is_quiet=arguments.json)
+
+
+def _live_task(name: str) -> Task | None:
+    """Return the task at a path or of the catalogue if its completions are bought, else None."""
+    place = Path(name)
+    if not place.exists() and "/" not in name and os.sep not in name and place.suffix not in (".npz", ".json"):
+        place = task_entry(name).path
+    folder = place if place.is_dir() else place.parent
+    file = place if place.suffix == ".json" else folder / "task.json"
+    if place.suffix == ".npz" or file.name == "simulation.json" or not file.is_file():
+        return None
+    task = read_task(file)
+    return task if task.origin == "live" else None
 
 
 def _open(task: str, seed: int) -> TableEnvironment | RecordedEnvironment:

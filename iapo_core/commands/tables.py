@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from iapo_core.arms import FloatArray, Grid
+from iapo_core.environment import Environment
 from iapo_core.environments import RecordedEnvironment, TableEnvironment
 from iapo_core.evaluate import judge, score_queries
 from iapo_core.events import Estimated, Event, Planned, Pulled, Trimmed
@@ -19,7 +20,7 @@ _COLUMNS = f"{'round':>7} {'purpose':<8} {'prompts':>7} {'pulls':>7} {'completio
 class RoundTable:
     """Gathers a round's events and turns them into a line when the round has ended."""
 
-    def __init__(self, environment: Known, grid: Grid) -> None:
+    def __init__(self, environment: Environment, grid: Grid) -> None:
         self._environment, self._grid = environment, grid
         self._plan: Planned | None = None
         self._drawn: Pulled | None = None

@@ -24,7 +24,8 @@ class LiveSettings(BaseModel):
     """How a run buys completions; keys are named by their environment variable and never stored.
 
     `allowance` is how many completions beyond the budget may replace those that were in flight when a process died; the
-    concurrency where it is None. Prices are in dollars per million tokens and take the place of the known ones.
+    concurrency where it is None. Prices are in dollars per million tokens and take the place of the known ones. `identity`
+    is what stands for the model's address in the ledger where the address itself changes; the base URL where it is None.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,6 +37,7 @@ class LiveSettings(BaseModel):
     n_tries: Annotated[int, Field(ge=1, le=20)] = 5
     heldout_share: Annotated[float, Field(ge=0, le=0.5)] = 0.2
     api_base: Annotated[str, Field(max_length=500)] | None = None
+    identity: Annotated[str, Field(max_length=200)] | None = None
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")] | None = None
     usd_per_million_prompt: Money | None = None
     usd_per_million_completion: Money | None = None
@@ -105,6 +107,7 @@ class Answer:
 
     Attributes:
         usd: What it cost; the most that it can have cost where the usage is unknown, nan where the price is.
+        is_reused: True where another run has paid for it.
         is_counted: False where the provider gave no usable usage, so that tokens are estimated from the text.
     """
 
@@ -117,6 +120,7 @@ class Answer:
     served_model: str | None = None
     error: str | None = None
     is_counted: bool = True
+    is_reused: bool = False
 
 
 class Reserved(NamedTuple):

@@ -80,6 +80,7 @@ class LlmEnvironment(Evaluated):
                 f"The price of {unknown[0]!r} is not known, so a dollar cap cannot be kept; give its price per million tokens."
             )
         self._taken: Counter[str] = Counter()
+        self._tally: Counter[str] = Counter()  # shared by the copies of `for_run`: the held-out check is part of the run
         self._held: dict[Cell, list[Answer]] = {}
         self._rng = np.random.default_rng([seed, 0x11E5])  # for the jitter of waits alone
 
@@ -104,10 +105,13 @@ class LlmEnvironment(Evaluated):
         cells = sorted({one.key.cell for one in flat})
         stored = self._store.load(cells)
         missing = [one for one in flat if one.key not in stored]
-        n_reused = len(flat) - len(missing)
         if missing:
-            asyncio.run(self._buy(missing, n_reused))
+            found = sum(stored[one.key].is_reused for one in flat if one.key in stored)
+            asyncio.run(self._buy(missing, self._tally["reused"] + found))
             stored = self._store.load(cells)
+        n_reused = sum(stored[one.key].is_reused for one in flat)
+        self._tally["reused"] += n_reused
+        self._store.report(n_in_flight=0, n_reused=self._tally["reused"], waiting="")
         return self._outcomes(pulls, [[stored[one.key] for one in row] for row in wanted], n_reused)
 
     def reward_curves(self, queries: IntArray, weights: FloatArray) -> FloatArray:
@@ -135,7 +139,11 @@ class LlmEnvironment(Evaluated):
         prompt, d = self._pairs[candidate]
         decoding, asked = self.task.decoding[d], self.task.queries[query]
         messages = tuple(prompt.render(asked.fields))
-        identity = [decoding.model_dump(mode="json", exclude={"id"}), self._settings.api_base, messages]
+        identity = [
+            decoding.model_dump(mode="json", exclude={"id"}),
+            self._settings.identity or self._settings.api_base,
+            messages,
+        ]
         cell = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         key = Key(cell, self._taken[cell])
         self._taken[cell] += 1

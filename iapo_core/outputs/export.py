@@ -13,10 +13,11 @@ from iapo_core.environments import RecordedEnvironment, TableEnvironment
 from iapo_core.errors import PolicyError
 from iapo_core.evaluate import Scores, judge, score_queries
 from iapo_core.policy import Estimate, Policy
-from iapo_core.runs.catalogue import open_environment
+from iapo_core.runs.catalogue import open_environment, task_entry
 from iapo_core.runs.config import weighed
+from iapo_core.runs.live_runs import is_live
 from iapo_core.runs.store import RunRow
-from iapo_core.task import Context
+from iapo_core.task import Context, read_task
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
 
@@ -56,6 +57,8 @@ def run_policy(run: RunRow) -> Policy:
         "created": datetime.fromtimestamp(run.created_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "iapo": version("iapo"),
     }
+    if is_live(run.config.task):  # its held-out estimates were bought with the run
+        return run.policy.model_copy(update={"provenance": provenance}).with_task(read_task(task_entry(run.config.task).path))
     environment = open_environment(run.config.task, run.config.seed)
     return with_heldout(run.policy.model_copy(update={"provenance": provenance}), environment)
 

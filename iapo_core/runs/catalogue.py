@@ -17,7 +17,7 @@ from iapo_core.environments import RecordedEnvironment, TableEnvironment, load_e
 from iapo_core.environments.synthetic import read_simulation
 from iapo_core.environments.table import MAX_TABLE_BYTES
 from iapo_core.errors import IapoError, StoreError, TableError, TaskError
-from iapo_core.task import read_task
+from iapo_core.task import Task, read_task
 
 _LOG = logging.getLogger(__name__)
 _FILES = ("task.json", "simulation.json")
@@ -102,6 +102,8 @@ def open_environment(task_id: str, seed: int = 0) -> TableEnvironment | Recorded
         IapoError: If it is unknown or cannot be used.
     """
     entry = task_entry(task_id)
+    if entry.origin == "live":
+        raise TaskError(f"Task {task_id!r} buys its completions from a model; run it with: iapo run {task_id} --budget 300.")
     return _opened(entry.path, seed, _stamp(entry.path))
 
 
@@ -139,6 +141,23 @@ def add_table(name: str, content: bytes) -> str:
             raise TableError(str(error).replace(str(draft), name)) from error
         draft.replace(final)
     return final.stem
+
+
+def keep_task(task: Task) -> str:
+    """Keep a checked task in the data folder; returns its id in the catalogue, which its content makes unique."""
+    for entry in tasks():
+        if entry.id == task.id and (entry.path / "task.json").is_file() and read_task(entry.path).fingerprint == task.fingerprint:
+            return entry.id
+    kept = task.model_copy(update={"id": f"{task.id[:100]}-{task.fingerprint[:8]}"})
+    folder = data_dir() / "tasks" / re.sub(r"[^A-Za-z0-9-]+", "-", kept.id)
+    if not folder.exists():
+        folder.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=data_dir()) as aside:
+            draft = Path(aside) / folder.name
+            draft.mkdir()
+            (draft / "task.json").write_text(kept.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
+            draft.rename(folder)
+    return kept.id
 
 
 def _stamp(path: Path) -> tuple[tuple[str, int, int], ...]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from iapo_core.arms import Contexts
 from iapo_core.environment import Environment
+from iapo_core.environments.live import LiveSettings
 from iapo_core.errors import ContextError
 from iapo_core.task import MAX_SCALE, Context
 
@@ -33,12 +34,14 @@ class RunConfig(BaseModel):
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     n_max: Annotated[int, Field(ge=1, le=MAX_SCALE)]
     contexts: tuple[Context, ...] = Field(min_length=1, max_length=2_000)
+    live: LiveSettings | None = None
     pace_s: Annotated[float, Field(ge=0, le=60)] = 0.0
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of everything that decides the run."""
-        text = json.dumps(self.model_dump(mode="json", exclude={"pace_s"}), sort_keys=True)
+        left_out = {"pace_s"} if self.live is not None else {"pace_s", "live"}
+        text = json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def arguments(self, environment: Environment) -> dict[str, Any]:

@@ -21,11 +21,14 @@ from iapo_core.runs.store import Store
 
 _BATCH = 400  # SQLite's and PostgreSQL's statements take many more parameters than this
 
+# Parameters that stand twice are cast: PostgreSQL would give them two types.
 _RESERVE = """
 INSERT INTO completions (cell, sample, attempt, state, run_id, token, model, prompt, query, worst_usd, reserved_at)
-SELECT :cell, :sample, (SELECT COUNT(*) FROM completions WHERE cell = :cell AND sample = :sample), 'reserved',
-       :run_id, :token, :model, :prompt, :query, :worst, :now
-WHERE NOT EXISTS (SELECT 1 FROM completions WHERE cell = :cell AND sample = :sample AND state <> 'lost')
+SELECT CAST(:cell AS VARCHAR(64)), :sample,
+       (SELECT COUNT(*) FROM completions WHERE cell = CAST(:cell AS VARCHAR(64)) AND sample = :sample), 'reserved',
+       CAST(:run_id AS VARCHAR(32)), :token, :model, :prompt, :query, :worst, :now
+WHERE NOT EXISTS (
+    SELECT 1 FROM completions WHERE cell = CAST(:cell AS VARCHAR(64)) AND sample = :sample AND state <> 'lost')
 ON CONFLICT DO NOTHING"""
 _CHARGE = """
 UPDATE spending SET bought = bought + 1, usd = usd + :worst
@@ -71,8 +74,9 @@ class Ledger:
             self._fence(connection)
             connection.execute(
                 text(
-                    "INSERT INTO spending (run_id, cap, allowance, max_usd) SELECT :run_id, :cap, :allowance, "
-                    "CAST(:max_usd AS DOUBLE PRECISION) WHERE NOT EXISTS (SELECT 1 FROM spending WHERE run_id = :run_id)"
+                    "INSERT INTO spending (run_id, cap, allowance, max_usd) "
+                    "SELECT CAST(:run_id AS VARCHAR(32)), :cap, :allowance, CAST(:max_usd AS DOUBLE PRECISION) "
+                    "WHERE NOT EXISTS (SELECT 1 FROM spending WHERE run_id = CAST(:run_id AS VARCHAR(32)))"
                 ),
                 values,
             )
@@ -93,7 +97,7 @@ class Ledger:
                 rows = connection.execute(
                     text(
                         "SELECT cell, sample, text, finish_reason, prompt_tokens, completion_tokens, usd, latency_s, "  # noqa: S608
-                        "served_model, error, is_counted FROM completions "
+                        "served_model, error, is_counted, run_id FROM completions "
                         f"WHERE state IN ('settled', 'failed') AND cell IN ({', '.join(f':{name}' for name in part)})"
                     ),
                     part,
@@ -109,6 +113,7 @@ class Ledger:
                         served_model=row.served_model,
                         error=row.error,
                         is_counted=bool(row.is_counted),
+                        is_reused=row.run_id != self._claim.run_id,
                     )
         return found
 

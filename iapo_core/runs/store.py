@@ -72,14 +72,22 @@ class Store:
         self._writer.dispose()
         self._reader.dispose()
 
-    def create_run(self, config: RunConfig, nonce: str | None = None, *, run_id: str | None = None) -> str:
-        """Queue a run; the same nonce gives the same run, however often it is sent."""
+    def create_run(self, config: RunConfig, nonce: str | None = None, *, run_id: str | None = None, is_kept: bool = False) -> str:
+        """Queue a run; the same nonce gives the same run, however often it is sent.
+
+        Args:
+            config: What it is to do.
+            nonce: One per click.
+            run_id: A name of the caller's; a new one where left out.
+            is_kept: Leave it resting, so that no worker takes it before the caller asks for it to be resumed.
+        """
         run_id = run_id or secrets.token_hex(6)
         values = {
             "id": run_id,
             "nonce": nonce,
             "config": config.model_dump_json(),
             "fingerprint": config.fingerprint,
+            "state": "stopped" if is_kept else "queued",
             "now": time.time(),
         }
         try:
@@ -87,7 +95,7 @@ class Store:
                 connection.execute(
                     text(
                         "INSERT INTO runs (id, nonce, config, fingerprint, state, created_at) "
-                        "VALUES (:id, :nonce, :config, :fingerprint, 'queued', :now)"
+                        "VALUES (:id, :nonce, :config, :fingerprint, :state, :now)"
                     ),
                     values,
                 )
@@ -130,15 +138,15 @@ class Store:
             ).all()
         return [(int(row.seq), str(row.payload)) for row in rows]
 
-    def request(self, run_id: str, command: Literal["cancel", "resume"]) -> None:
-        """Ask for a run to be stopped (what it has is kept) or to go on.
+    def request(self, run_id: str, command: Literal["cancel", "pause", "resume"]) -> None:
+        """Ask for a run to be stopped (what it has is kept), to rest until it is resumed, or to go on.
 
         Raises:
             RunError: If its state does not allow that.
         """
-        if command == "cancel":
+        if command != "resume":
             statement = (
-                "UPDATE runs SET requested = 'cancel', "
+                "UPDATE runs SET requested = :command, "
                 "finished_at = CASE WHEN state = 'queued' AND round = 0 THEN :now ELSE finished_at END, "
                 "state = CASE WHEN state = 'queued' AND round = 0 THEN 'stopped' ELSE state END, "
                 "message = CASE WHEN state = 'queued' AND round = 0 THEN 'Stopped before it began.' ELSE message END "
@@ -150,7 +158,7 @@ class Store:
                 "WHERE id = :id AND state IN ('stopped', 'failed')"
             )
         with self._write() as connection:
-            n_changed = connection.execute(text(statement), {"id": run_id, "now": time.time()}).rowcount
+            n_changed = connection.execute(text(statement), {"id": run_id, "now": time.time(), "command": command}).rowcount
         if not n_changed:
             state = self.run(run_id).state
             raise RunError(f"Run {run_id} is {state}, so it cannot be asked to {command}.")
@@ -164,13 +172,14 @@ class Store:
             run_id: Take this run or none.
         """
         chosen = "AND id = :run_id " if run_id else ""
+        kept = "OR (state = 'stopped' AND started_at IS NULL) " if run_id else ""
         with self._write() as connection:
             now = time.time()
             row = connection.execute(
                 text(
                     "SELECT id, token FROM runs WHERE (state = 'queued' OR (state = 'running' "  # noqa: S608
                     # A lease that ends too far ahead was taken before the clock was set back.
-                    f"AND (lease_until < :now OR lease_until > :far))) {chosen}ORDER BY created_at, id LIMIT 1"
+                    f"AND (lease_until < :now OR lease_until > :far)) {kept}) {chosen}ORDER BY created_at, id LIMIT 1"
                 ),
                 {"now": now, "far": now + LONGEST_LEASE_S} | ({"run_id": run_id} if run_id else {}),
             ).one_or_none()

@@ -47,7 +47,7 @@ def work(store: Store, *, idle_s: float = IDLE_S, lease_s: float = LEASE_S) -> N
     """Drive runs until a signal comes or nothing was to do for `idle_s` seconds."""
     worker_id = f"{os.getpid()}-{secrets.token_hex(4)}"
     idle_since, beaten = time.monotonic(), -BEAT_S
-    with _on_signals() as is_leaving:
+    with on_signals() as is_leaving:
         try:
             while not is_leaving():
                 is_idle = time.monotonic() - idle_since >= idle_s
@@ -73,7 +73,7 @@ def work(store: Store, *, idle_s: float = IDLE_S, lease_s: float = LEASE_S) -> N
 
 
 @contextmanager
-def _on_signals() -> Iterator[_Leaving]:
+def on_signals() -> Iterator[_Leaving]:
     """Listen to SIGTERM and SIGINT where that is possible, the main thread, and only meanwhile."""
     leaving = _Leaving()
     if threading.current_thread() is not threading.main_thread():

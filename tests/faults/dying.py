@@ -10,7 +10,7 @@ from iapo_core.runs.store import Store
 from iapo_core.runs.worker import work
 
 LEASE_S = 0.2
-ENVIRONMENT = ("IAPO_DATA_DIR", "IAPO_DATABASE_URL")
+ENVIRONMENT = ("IAPO_DATA_DIR", "IAPO_DATABASE_URL", "IAPO_TEST_LIVE_KEY")
 _started = []
 
 

@@ -4,6 +4,7 @@ import json
 
 from iapo_core.environments.live import LiveSettings
 from iapo_core.environments.llm import LlmEnvironment
+from iapo_core.runs.catalogue import keep_task, task_fingerprint
 from iapo_core.runs.config import RunConfig
 from iapo_core.runs.ledger import Ledger
 from iapo_core.task import parse_task
@@ -67,3 +68,16 @@ def buyer(store, server, *, model="openai/ok", cap=100, claim=None, task=None, i
     chosen = settings(server, **changes)
     ledger = Ledger(store, claim, chosen, cap=cap)
     return LlmEnvironment(task, chosen, ledger, key=key, is_leaving=is_leaving), ledger, claim
+
+
+def live_config(server, *, budget=120, **changes):
+    """The little task in the catalogue, and the config of a run of it."""
+    task_id = keep_task(live_task())
+    return RunConfig(
+        task=task_id,
+        task_fingerprint=task_fingerprint(task_id),
+        budget=budget,
+        n_max=4,
+        contexts=live_task().contexts,
+        live=settings(server, api_key_env="IAPO_TEST_LIVE_KEY", deadline_s=10.0, **changes),
+    )

@@ -1,0 +1,68 @@
+"""Opening a live task for a claimed run: its environment, its ledger, and the share of the budget for the held-out check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from iapo_core.environments.live import LiveSettings
+from iapo_core.environments.llm import LlmEnvironment
+from iapo_core.errors import RunError
+from iapo_core.policy import Policy
+from iapo_core.runs.catalogue import task_entry
+from iapo_core.runs.config import RunConfig
+from iapo_core.runs.heldout import check
+from iapo_core.runs.ledger import Ledger
+from iapo_core.runs.rows import Claim
+from iapo_core.runs.store import Store
+from iapo_core.task import read_task
+
+
+@dataclass(frozen=True)
+class Access:
+    """What the starter of a run holds in memory: never stored.
+
+    Attributes:
+        key: A key for the model; None takes the environment variable that the run names.
+        is_trusted: True where who runs this process typed the base URL.
+    """
+
+    key: str | None = None
+    is_trusted: bool = False
+
+
+def is_live(task_id: str) -> bool:
+    """Return whether the task's completions are bought."""
+    return task_entry(task_id).origin == "live"
+
+
+def heldout_budget(config: RunConfig) -> int:
+    """Return how many of the budget's completions are set aside to check the picks on held-out queries."""
+    return 0 if config.live is None else int(config.live.heldout_share * config.budget)
+
+
+def open_live(store: Store, claim: Claim, config: RunConfig, access: Access, is_leaving: Callable[[], bool]) -> LlmEnvironment:
+    """Open the task of a claimed run.
+
+    Raises:
+        RunError: If the run does not say how completions are bought.
+        IapoError: If the task, the key or the address cannot be used; nothing was bought then.
+    """
+    settings: LiveSettings | None = config.live
+    if settings is None:
+        raise RunError(f"Task {config.task!r} buys its completions, and this run does not say how; start a new one.")
+    ledger = Ledger(store, claim, settings, cap=config.budget)
+    return LlmEnvironment(
+        read_task(task_entry(config.task).path),
+        settings,
+        ledger,
+        seed=config.seed,
+        key=access.key,
+        is_leaving=is_leaving,
+        is_trusted=access.is_trusted,
+    )
+
+
+def checked(environment: LlmEnvironment, config: RunConfig, policy: Policy, spent: int) -> Policy:
+    """Return the policy with held-out estimates from what the rounds left of the budget, at least the share set aside."""
+    return check(environment, policy, max(config.budget - spent, 0))[0]
