@@ -4,7 +4,7 @@ import streamlit as st
 
 from iapo_core.errors import IapoError
 from iapo_core.runs.store import RunRow
-from pages.shell import guard, live, session, setup, sitemap, words
+from pages.shell import guard, live, purchase, session, setup, sitemap, words
 
 guard.enter()
 
@@ -23,12 +23,24 @@ def main() -> None:
         st.caption(words.NEXT_STEP[run.state] + (f" {words.escape(run.message)}" if run.message else ""))
     with buttons:
         controls(run)
-    live.draw(run)
+    if run.config.live is not None:
+        purchase.draw(run)
+    else:
+        live.draw(run)
 
 
 def controls(run: RunRow) -> None:
     """Offer what can be done with the run in its state."""
     with st.container(horizontal=True, horizontal_alignment="right", key="run-controls"):
+        if run.is_active and run.config.live is not None:
+            st.button(
+                "Pause",
+                icon=":material/pause:",
+                key="pause",
+                on_click=ask,
+                args=(run.id, "pause"),
+                help="Stops buying once the calls in flight have answered. Resume goes on from there.",
+            )
         if run.is_active:
             st.button(
                 "Cancel",
@@ -48,11 +60,19 @@ def controls(run: RunRow) -> None:
                 args=(run.id, "resume"),
                 help="Does only what is outstanding.",
             )
-        if run.state == "finished" and st.button(
-            "See the results", type="primary", icon=":material/insights:", key="to-results", help="The pick per context and why."
+        if (
+            run.config.live is None
+            and run.state == "finished"
+            and st.button(
+                "See the results",
+                type="primary",
+                icon=":material/insights:",
+                key="to-results",
+                help="The pick per context and why.",
+            )
         ):
             st.switch_page(sitemap.RESULTS, query_params={"run": run.id})
-        if not run.is_active:
+        if run.config.live is None and not run.is_active:
             st.button(
                 "Run again",
                 icon=":material/replay:",

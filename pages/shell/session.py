@@ -96,7 +96,7 @@ def start(config: RunConfig, nonce: str) -> str:
 
 
 def ask(run_id: str, wish: str) -> None:
-    """Pass "cancel" or "resume" on to the worker.
+    """Pass "cancel", "pause" or "resume" on to the worker.
 
     Raises:
         RunError: If the run is not in a state that allows it.

@@ -1,0 +1,43 @@
+"""The Run page of a run that buys its completions."""
+
+import pytest
+
+from iapo_core.runs.ledger import spending
+from iapo_core.runs.worker import ensure_finished
+from tests.faults.living import CANARY, clever, live_config
+from tests.faults.server import FaultServer
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("IAPO_TEST_LIVE_KEY", CANARY)
+    with FaultServer(text=clever) as running:
+        yield running
+
+
+def metrics(page):
+    return {metric.label: metric.value for metric in page.metric}
+
+
+def test_a_live_run_shows_what_it_bought_and_its_picks(open_page, store, server):
+    run_id = store.create_run(live_config(server, usd_per_million_prompt=1.0, usd_per_million_completion=1.0))
+    ensure_finished(store, run_id)
+    page = open_page("run", run=run_id)
+    now = spending(store, run_id)
+    shown = metrics(page)
+    assert shown["Bought"] == f"{now.bought} of 120"
+    assert shown["Dollars"] == f"{now.usd:.4f} $"
+    assert (shown["In flight"], shown["Failed"], shown["Lost"]) == ("0", "0", "0")
+    assert list(page.dataframe[0].value["Prompt"]) == ["p2", "p2"]
+
+
+def test_a_live_run_can_be_paused_and_resumed(open_page, store, server):
+    run_id = store.create_run(live_config(server))
+    page = open_page("run", run=run_id)
+    page.button(key="pause").click().run()
+    assert not page.exception
+    assert store.run(run_id).state == "stopped"
+    page.button(key="resume").click().run()
+    assert store.run(run_id).state == "queued"
+    ensure_finished(store, run_id)
+    assert store.run(run_id).state == "finished"
