@@ -13,14 +13,13 @@ from typing import Self
 import numpy as np
 
 from iapo_core.arms import FloatArray, IntArray
-from iapo_core.environment import NO_VOTE, Evaluated, Outcomes, Pulls, split_queries
+from iapo_core.environment import NO_VOTE, Outcomes, Pulls
 from iapo_core.environments.calls import Caller, key_for
 from iapo_core.environments.live import Answer, CompletionStore, Key, LiveSettings, Wanted
+from iapo_core.environments.live_task import LiveTask
 from iapo_core.environments.prices import price_of
 from iapo_core.environments.purchase import Purchase
-from iapo_core.environments.recorded import contexts_of
 from iapo_core.errors import LiveError, TaskError
-from iapo_core.policy import candidate_name
 from iapo_core.scorers import make_scorer
 from iapo_core.task import Task
 from iapo_core.utility import rewards
@@ -28,7 +27,7 @@ from iapo_core.utility import rewards
 Cell = tuple[int, int]  # candidate, query
 
 
-class LlmEnvironment(Evaluated):
+class LlmEnvironment(LiveTask):
     """A task whose completions come from models, kept in a store.
 
     Sample i of a cell is an independent draw. Every run takes a cell's draws in order, so a run that is repeated, resumed or
@@ -55,17 +54,7 @@ class LlmEnvironment(Evaluated):
         is_leaving: Callable[[], bool] = lambda: False,
         is_trusted: bool = False,
     ) -> None:
-        self.task = task
-        self.name = task.id
-        self.is_simulated = False
-        self.strategy = task.strategy
-        self.objectives = tuple(o.id for o in task.objectives)
-        self.objective_ranges = np.array([o.range for o in task.objectives], dtype=float)
-        self.n_max = task.n_max
-        self.contexts = contexts_of(task, task.contexts)
-        self.split = split_queries(len(task.queries), seed)
-        self._pairs = [(prompt, d) for prompt in task.prompts for d in range(len(task.decoding))]
-        self.candidates = tuple(candidate_name(prompt, task.decoding[d], task) for prompt, d in self._pairs)
+        super().__init__(task, seed=seed)
         self._settings, self._store, self._key, self._is_leaving = settings, store, key, is_leaving
         self._scorers = [make_scorer(objective) for objective in task.objectives]
         self._codes: dict[str, int] = {}

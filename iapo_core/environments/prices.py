@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from iapo_core.environments.live import LiveSettings
@@ -45,16 +49,28 @@ def price_of(model: str, settings: LiveSettings) -> Price:
         given = (settings.usd_per_million_prompt / 1e6, settings.usd_per_million_completion / 1e6)
         return Price(*given, "the price given for this run")
     if settings.api_base is None:
-        litellm = imported_litellm()
-        try:
-            info = litellm.get_model_info(model)
-            known = (float(info["input_cost_per_token"]), float(info["output_cost_per_token"]))
-        except Exception:  # noqa: S110 - it raises a bare Exception for a model that it does not know
-            pass
-        else:
-            if all(math.isfinite(part) and part >= 0 for part in known) and sum(known) > 0:
-                return Price(*known, f"the price table of LiteLLM {version('litellm')}")
+        listed = _table()
+        for name in (model, model.partition("/")[2]):
+            row = listed.get(name, {})
+            prompt, completion = (_dollars(row.get(part)) for part in ("input_cost_per_token", "output_cost_per_token"))
+            if prompt + completion > 0:
+                return Price(prompt, completion, f"the price table of LiteLLM {version('litellm')}")
     return Price(math.nan, math.nan, "unknown")
+
+
+@cache
+def _table() -> dict[str, Any]:
+    """Read LiteLLM's price table from its file: importing the package takes seconds, and pages must not."""
+    spec = find_spec("litellm")
+    if spec is None or spec.origin is None:
+        return {}
+    path = Path(spec.origin).parent / "model_prices_and_context_window_backup.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _dollars(value: Any) -> float:
+    """Return a listed price, nan where it is none."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) and value >= 0 else math.nan
 
 
 def imported_litellm() -> Any:

@@ -10,14 +10,16 @@ import streamlit as st
 from pydantic import ValidationError
 
 from iapo_core.environment import Environment
+from iapo_core.environments.live import LiveSettings
 from iapo_core.errors import IapoError
 from iapo_core.events import Planned
 from iapo_core.optimize import start
 from iapo_core.runs import catalogue
 from iapo_core.runs.catalogue import TaskEntry
 from iapo_core.runs.config import RunConfig
+from iapo_core.runs.live_runs import heldout_budget
 from iapo_core.task import Context
-from pages.shell import contexts, knobs, session, tasks, words
+from pages.shell import buying, contexts, knobs, session, tasks, words
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Settings:
     seed: int
     contexts: tuple[Context, ...]
     pace_s: float
+    live: LiveSettings | None = None
 
     def config(self) -> RunConfig:
         """Return the run that these settings ask for."""
@@ -45,21 +48,24 @@ class Settings:
             n_max=self.n_max,
             contexts=self.contexts,
             pace_s=self.pace_s,
+            live=self.live,
         )
 
 
 def draw() -> None:
     """Draw the form, the spend plan and the start button."""
     entry = tasks.choose()
-    environment = tasks.environment(entry.id)
+    environment = tasks.planned(entry)
     left, right = st.columns([2, 3], gap="large")
     with left:
         st.subheader("Budget and algorithm", anchor=False)
         budget = knobs.budget()
         n_max = knobs.n_max(environment, entry.id)
         algorithm, options = knobs.algorithm(environment, budget, n_max)
-        pace_s = knobs.pace(entry)
+        is_live = entry.origin == "live"
+        pace_s = 0.0 if is_live else knobs.pace(entry)
         seed = knobs.seed()
+        live = buying.settings() if is_live else None
     with right:
         st.subheader("Contexts: the preferences to serve", anchor=False)
         st.caption("Every completion is scored for all contexts at once, so more contexts cost nothing extra.")
@@ -70,8 +76,11 @@ def draw() -> None:
                 "A context cannot be used: " + words.escape(error.errors(include_url=False)[0]["msg"]), icon=":material/error:"
             )
             chosen = ()
-        settings = Settings(entry, budget, n_max, algorithm, options, seed, chosen, pace_s)
-        _start(settings, is_ready=_plan(settings, environment) is not None)
+        settings = Settings(entry, budget, n_max, algorithm, options, seed, chosen, pace_s, live)
+        is_ready = _plan(settings, environment) is not None
+        if is_live and is_ready:
+            is_ready = live is not None and buying.plan(environment, live, budget)
+        _start(settings, is_ready=is_ready)
 
 
 def another(config: Any = None) -> None:
@@ -97,7 +106,7 @@ def _plan(settings: Settings, environment: Environment) -> Planned | None:
         st.warning("Tick at least one context, so that the run has a preference to serve.", icon=":material/info:")
         return None
     try:
-        first = next(start(environment, **settings.config().arguments(environment)))
+        first = next(start(environment, **_arguments(settings, environment)))
     except IapoError as error:
         session.explain(error, "These settings cannot run.")
         return None
@@ -120,6 +129,14 @@ def _plan(settings: Settings, environment: Environment) -> Planned | None:
             f"{int(first.sizes.max())} completions of one query each." + (f" Note: {first.note}." if first.note else "")
         )
     return first
+
+
+def _arguments(settings: Settings, environment: Environment) -> dict[str, Any]:
+    """Return what the rounds are given: the budget less what a live run sets aside for held-out queries."""
+    config = settings.config()
+    arguments = config.arguments(environment)
+    arguments["budget"] -= heldout_budget(config)
+    return arguments
 
 
 def _start(settings: Settings, *, is_ready: bool) -> None:

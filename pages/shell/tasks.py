@@ -7,10 +7,11 @@ from typing import Any
 import streamlit as st
 
 from iapo_core.environment import Environment
+from iapo_core.environments.live_task import LiveTask
 from iapo_core.errors import IapoError
 from iapo_core.runs import catalogue
 from iapo_core.runs.catalogue import TaskEntry
-from iapo_core.task import Task
+from iapo_core.task import Task, read_task
 from pages.shell import session
 
 _WANTED = "wanted-task"
@@ -68,6 +69,17 @@ def environment(task_id: str, seed: int = 0) -> Environment:
     """Open a task's environment; where that fails the page says why and ends."""
     try:
         return catalogue.open_environment(task_id, seed)
+    except IapoError as error:
+        session.explain(error, "This task cannot be opened.")
+        st.stop()
+
+
+def planned(entry: TaskEntry) -> Environment:
+    """Open a task for planning a run: a live one buys nothing here."""
+    if entry.origin != "live":
+        return environment(entry.id)
+    try:
+        return LiveTask(read_task(entry.path))
     except IapoError as error:
         session.explain(error, "This task cannot be opened.")
         st.stop()

@@ -9,6 +9,7 @@
 import argparse
 import asyncio
 import contextlib
+import functools
 import gzip
 import json
 import threading
@@ -142,7 +143,7 @@ class FaultServer:
         elif name == "oversize":
             await self._send(writer, 200, b" " * (9 << 20) + raw)
         elif name == "gzip-bomb":
-            await self._send(writer, 200, gzip.compress(b" " * (64 << 20) + raw), {"Content-Encoding": "gzip"})
+            await self._send(writer, 200, _bomb(), {"Content-Encoding": "gzip"})
         elif name in BILLED_BODIES:
             await self._send(writer, 200, BILLED_BODIES[name])
         else:
@@ -177,6 +178,11 @@ class FaultServer:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         writer.write(_head(status, len(raw), extra or {}) + raw)
         await writer.drain()
+
+
+@functools.cache
+def _bomb():
+    return gzip.compress(b" " * (16 << 20), compresslevel=1)
 
 
 def _head(status, length, extra=()):

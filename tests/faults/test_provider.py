@@ -68,7 +68,7 @@ def test_what_was_never_billed_is_given_back_and_the_run_stops_in_words(store, s
 
 @pytest.mark.parametrize("name", sorted(BILLED_DATA | UNBILLED_DATA | EMPTY))
 def test_a_failed_completion_is_data_and_is_never_sent_again(store, server, name):
-    environment, _, claim = buyer(store, server, model=f"openai/{name}", deadline_s=0.4)
+    environment, _, claim = buyer(store, server, model=f"openai/{name}", deadline_s=0.8)
     began = time.monotonic()
     outcomes = environment.pull(ONE)
     assert time.monotonic() - began < 10
@@ -76,7 +76,7 @@ def test_a_failed_completion_is_data_and_is_never_sent_again(store, server, name
     assert (outcomes.answers == -1).all()
     now = check_the_bill(store, server, claim)
     assert (now.bought, server.stats.requests) == (2, 2)
-    other, _, _ = buyer(store, server, model=f"openai/{name}", deadline_s=0.4)
+    other, _, _ = buyer(store, server, model=f"openai/{name}", deadline_s=0.8)
     again = other.pull(ONE)
     assert (again.n_reused, again.n_failed, server.stats.requests) == (2, 2, 2)
 

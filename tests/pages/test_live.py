@@ -41,3 +41,30 @@ def test_a_live_run_can_be_paused_and_resumed(open_page, store, server):
     assert store.run(run_id).state == "queued"
     ensure_finished(store, run_id)
     assert store.run(run_id).state == "finished"
+
+
+def test_a_live_run_is_planned_and_started_from_the_page(open_page, store, server):
+    task_id = live_config(server).task
+    page = open_page("run", task=task_id)
+    assert any("price of openai/ok is not known" in warning.value.replace("\\", "") for warning in page.warning)
+    page.number_input(key="budget").set_value(120)
+    page.number_input(key="price-in").set_value(1.0)
+    page.number_input(key="price-out").set_value(1.0)
+    page.text_input(key="api-base").set_value(server.base)
+    page.text_input(key="api-key-env").set_value("IAPO_TEST_LIVE_KEY").run()
+    assert not page.exception
+    assert any("24 of the 120 completions are set aside" in caption.value for caption in page.caption)
+    page.button(key="start").click().run()
+    assert not page.exception
+    (run,) = store.runs()
+    assert (run.config.budget, run.config.live.api_base) == (120, server.base)
+    ensure_finished(store, run.id)
+    assert store.run(run.id).state == "finished"
+    assert 0 < server.stats.billed <= 120
+
+
+def test_an_address_elsewhere_is_refused_on_the_page(open_page, server):
+    page = open_page("run", task=live_config(server).task)
+    page.text_input(key="api-base").set_value("https://example.com/v1").run()
+    assert page.button(key="start").disabled
+    assert any("not allowed here" in text.value for text in page.text)
