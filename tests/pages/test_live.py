@@ -68,3 +68,11 @@ def test_an_address_elsewhere_is_refused_on_the_page(open_page, server):
     page.text_input(key="api-base").set_value("https://example.com/v1").run()
     assert page.button(key="start").disabled
     assert any("not allowed here" in text.value for text in page.text)
+
+
+@pytest.mark.parametrize("page", ["home", "results", "export", "task"])
+def test_other_pages_answer_a_live_run_in_words(open_page, store, server, page):
+    run_id = store.create_run(live_config(server))
+    ensure_finished(store, run_id)
+    shown = open_page(page, run=run_id, task=store.run(run_id).config.task)
+    assert not shown.exception
