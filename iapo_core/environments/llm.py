@@ -7,8 +7,9 @@ import copy
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self
 
 import numpy as np
 
@@ -96,7 +97,7 @@ class LlmEnvironment(LiveTask):
         missing = [one for one in flat if one.key not in stored]
         if missing:
             found = sum(stored[one.key].is_reused for one in flat if one.key in stored)
-            asyncio.run(self._buy(missing, self._tally["reused"] + found))
+            _run(self._buy(missing, self._tally["reused"] + found))
             stored = self._store.load(cells)
         n_reused = sum(stored[one.key].is_reused for one in flat)
         self._tally["reused"] += n_reused
@@ -198,3 +199,14 @@ class LlmEnvironment(LiveTask):
             [NO_VOTE if gold is None else self._codes.setdefault(gold.casefold(), len(self._codes)) for gold in golds],
             dtype=np.int32,
         )
+
+
+def _run(buying: Coroutine[Any, Any, None]) -> None:
+    """Run to the end, in a thread of its own where an event loop runs in this one already (a notebook, an async caller)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(buying)
+    else:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, buying).result()

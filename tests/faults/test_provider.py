@@ -5,6 +5,7 @@ import contextlib
 import io
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -159,13 +160,22 @@ def test_two_runs_at_once_buy_each_completion_once(store):
     pulls = Pulls(np.repeat(np.arange(3), 5), np.tile(np.arange(5), 3), np.full(15, 4))
     with FaultServer(text=clever, delay_s=0.02) as server:
         buyers = [buyer(store, server, concurrency=8)[0] for _ in range(2)]
-
-        async def both():
-            return await asyncio.gather(*(asyncio.to_thread(b.pull, pulls) for b in buyers))
-
-        first, second = asyncio.run(both())
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(lambda b: b.pull(pulls), buyers)
         assert server.stats.requests == server.stats.billed == 60
     assert (first.answers == second.answers).all() or (np.sort(first.answers) == np.sort(second.answers)).all()
+
+
+def test_a_pull_inside_a_running_loop_buys_as_well(store, server):
+    environment, _, claim = buyer(store, server, concurrency=2)
+
+    async def notebook():
+        return environment.pull(ONE)
+
+    with ThreadPoolExecutor(1) as pool:  # a thread of its own: this one may have a loop already
+        outcomes = pool.submit(asyncio.run, notebook()).result()
+    assert outcomes.n_failed == 0
+    assert check_the_bill(store, server, claim).bought == ONE.sizes.sum()
 
 
 def test_lost_completions_count_and_are_replaced_within_the_allowance(store, server):
