@@ -6,10 +6,11 @@ import asyncio
 import copy
 import hashlib
 import json
+import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -97,7 +98,7 @@ class LlmEnvironment(LiveTask):
         missing = [one for one in flat if one.key not in stored]
         if missing:
             found = sum(stored[one.key].is_reused for one in flat if one.key in stored)
-            _run(self._buy(missing, self._tally["reused"] + found))
+            self._buy_in_thread(missing, self._tally["reused"] + found)
             stored = self._store.load(cells)
         n_reused = sum(stored[one.key].is_reused for one in flat)
         self._tally["reused"] += n_reused
@@ -140,11 +141,26 @@ class LlmEnvironment(LiveTask):
         worst = self.prices[d].worst_usd(messages, decoding.max_tokens)
         return Wanted(key, worst, decoding.model, prompt.id, asked.id, messages, d)
 
-    async def _buy(self, missing: list[Wanted], n_reused: int) -> None:
+    def _buy_in_thread(self, missing: list[Wanted], n_reused: int) -> None:
+        """Buy in a thread of its own, which has no event loop yet and no error in hand that would blur the errors of calls."""
+        is_interrupted = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            buying = pool.submit(lambda: asyncio.run(self._buy(missing, n_reused, is_interrupted)))
+            try:
+                buying.result()
+            except BaseException:
+                is_interrupted.set()  # Ctrl-C reaches this thread alone; what is in flight is waited for and kept
+                raise
+
+    async def _buy(self, missing: list[Wanted], n_reused: int, is_interrupted: threading.Event) -> None:
         configs = zip(self.task.decoding, self.prices, strict=True)
         callers = [Caller(decoding, self._settings, price, self._key, self._rng) for decoding, price in configs]
         try:
-            await Purchase(self._store, callers, self._settings.concurrency, self._is_leaving, n_reused).buy(missing)
+
+            def leaving() -> bool:
+                return is_interrupted.is_set() or self._is_leaving()
+
+            await Purchase(self._store, callers, self._settings.concurrency, leaving, n_reused).buy(missing)
         finally:
             for caller in callers:
                 await caller.close()
@@ -199,14 +215,3 @@ class LlmEnvironment(LiveTask):
             [NO_VOTE if gold is None else self._codes.setdefault(gold.casefold(), len(self._codes)) for gold in golds],
             dtype=np.int32,
         )
-
-
-def _run(buying: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, in a thread of its own where an event loop runs in this one already (a notebook, an async caller)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run(buying)
-    else:
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(asyncio.run, buying).result()

@@ -178,6 +178,16 @@ def test_a_pull_inside_a_running_loop_buys_as_well(store, server):
     assert check_the_bill(store, server, claim).bought == ONE.sizes.sum()
 
 
+def test_a_pull_made_while_an_error_is_handled_reads_faults_as_well(store, server):
+    environment, _, claim = buyer(store, server, model="openai/500", n_tries=1)
+    try:
+        raise KeyError("of the caller")
+    except KeyError:
+        with pytest.raises(LiveError, match="a server error"):
+            environment.pull(ONE)
+    assert check_the_bill(store, server, claim).bought == 0
+
+
 def test_lost_completions_count_and_are_replaced_within_the_allowance(store, server):
     environment, ledger, claim = buyer(store, server, cap=8, concurrency=3)
     wanted = [environment.for_run(0)._next(0, q) for q in range(3)]
