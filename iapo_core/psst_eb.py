@@ -1,8 +1,9 @@
 """PSST-EB: candidate halving with paired shallow pulls and a model for larger scales; ours, not the paper's.
 
-Five changes to PSST, each a switch: all subsets of a pull instead of blocks; pooled rounds; the same evenly covering queries
-for every candidate; few completions of many queries with an empirical-Bayes extrapolation to larger N; and halving of
-candidates, with N read off the whole curve at the end. Theorem 1 does not speak of it: judge its pick by resampling.
+Changes to PSST: all subsets of a pull instead of blocks; pooled rounds; the same evenly covering queries for every candidate;
+few completions of many queries with an empirical-Bayes extrapolation to larger N; and halving of candidates, votes by their odds
+to be the best over resamples of the queries, with N read off the whole curve at the end. Theorem 1 does not speak of it: judge
+its pick by resampling.
 """
 
 from __future__ import annotations
@@ -23,10 +24,19 @@ from iapo_core.vote_model import VoteCells
 _SHALLOW, _DEEP, _DEEP_STRENGTH = 4, 8, 40.0
 _BEST_OF_N_DEPTH = 0.6
 _FEWEST_QUERIES = 3
+_FEWEST_RESAMPLED = 10  # a resample of fewer queries says little
+_N_SCALES = 12  # at which resamples are compared
 
 
 def psst_eb(
-    grid: Grid, environment: Environment, *, budget: int, rng: np.random.Generator, depth: int | None = None, paired: bool = True
+    grid: Grid,
+    environment: Environment,
+    *,
+    budget: int,
+    rng: np.random.Generator,
+    depth: int | None = None,
+    paired: bool = True,
+    resamples: int = 200,
 ) -> Iterator[Event]:
     """Halve candidates per context by the best Q over N; pick N from the modelled curves at the end.
 
@@ -37,11 +47,12 @@ def psst_eb(
         rng: The run's only source of randomness beside the environment.
         depth: Completions per pull; chosen by the rule of the strategy where None.
         paired: Give every candidate the same queries.
+        resamples: Bootstrap resamples of the queries by which votes are halved; 0 halves by the estimates alone.
 
     Yields:
         Per round Planned, Pulled, Estimated, Trimmed; at the end Finished.
     """
-    run = _Run(grid, environment, budget, rng, depth, paired)
+    run = _Run(grid, environment, budget, rng, depth, paired, resamples)
     active = np.ones((len(grid.contexts), len(grid.candidates)), dtype=bool)  # (C, P)
     n_rounds = max(ceil(log2(len(grid.candidates))), 1)
     for number in range(1, n_rounds + 1):
@@ -63,11 +74,18 @@ class _Run:
     """What a run spends and learns; one per call."""
 
     def __init__(
-        self, grid: Grid, environment: Environment, budget: int, rng: np.random.Generator, depth: int | None, paired: bool
+        self,
+        grid: Grid,
+        environment: Environment,
+        budget: int,
+        rng: np.random.Generator,
+        depth: int | None,
+        paired: bool,
+        resamples: int,
     ) -> None:
         self.grid, self.environment, self.budget, self.rng = grid, environment, budget, rng
         self.spent = 0
-        self._depth, self._paired = depth, paired
+        self._depth, self._paired, self._resamples = depth, paired, resamples
         self._strength: float | None = None
         self._order = rng.permutation(environment.split.train)
         self._next = 0
@@ -119,14 +137,34 @@ class _Run:
         return q
 
     def halved(self, q: FloatArray, active: BoolArray) -> BoolArray:
-        """Keep the better half of each context's candidates, by their best scale; ties at random."""
-        best = np.where(np.isnan(q), -np.inf, q).max(axis=2)  # (C, P)
-        best = np.where(active, best, -np.inf)
-        order = np.lexsort((self.rng.random(best.shape), -best, ~active), axis=-1)
+        """Keep the half of each context's candidates that is likeliest to hold the best, each at its best scale.
+
+        Among equal odds the better estimate stays; ties at random. All candidates see the same queries, so a batch that flatters
+        one kind of candidate flatters all of that kind at once: by estimates alone it could push out every other kind.
+        """
+        best = np.where(np.isnan(q) | ~active[:, :, None], -np.inf, q).max(axis=2)  # (C, P)
+        order = np.lexsort((self.rng.random(best.shape), -best, -self._odds(active), ~active), axis=-1)
         n_kept = ceil(int(active[0].sum()) / 2)
         kept = np.zeros_like(active)
         np.put_along_axis(kept, order[:, :n_kept], True, axis=1)
         return kept
+
+    def _odds(self, active: BoolArray) -> FloatArray:
+        """Return how often each candidate is the best of its context over resamples of the queries, shape (C, P)."""
+        odds = np.zeros(active.shape)
+        rows = np.flatnonzero(active.any(axis=0) & (self._direct.n_completions > 0))
+        if self._votes is None or self._resamples == 0 or self._votes.n_queries < _FEWEST_RESAMPLED:
+            return odds
+        contexts = self.grid.contexts
+        scales = np.unique(np.geomspace(1, self.grid.n_max, _N_SCALES).round().astype(int))
+        credit = self._votes.resampled(rows, self._resamples, self.rng)[:, :, scales - 1]  # (B, p, K)
+        cost = self._direct.mean_costs[rows, None] * scales  # (p, K)
+        for c, (weight, cost_weight) in enumerate(zip(contexts.distinct[contexts.which, 0], contexts.cost_weights, strict=True)):
+            mine = np.flatnonzero(active[c, rows])
+            if len(mine):
+                value = (weight * credit[:, mine] - cost_weight * cost[mine]).max(axis=2)  # (B, m)
+                odds[c, rows[mine]] = np.bincount(value.argmax(axis=1), minlength=len(mine)) / self._resamples
+        return odds
 
     def best_arms(self, q: FloatArray, active: BoolArray) -> IntArray:
         """Return the flat index of each context's best arm among its candidates, shape (C,)."""

@@ -113,6 +113,7 @@ class VoteCells:
         self._gold: dict[int, int] = {}
         self._likelihoods: dict[tuple[int, ...], FloatArray] = {}
         self._types: tuple[int, bool, int] | None = None
+        self._fitted: _Fitted | None = None
 
     def add(self, candidates: IntArray, queries: IntArray, answers: IntArray, gold: IntArray) -> None:
         """Take in pulls of equal size: codes of shape (M, n), right answers of shape (M,)."""
@@ -123,6 +124,11 @@ class VoteCells:
         counts = np.concatenate([self._counts, np.ones(len(rows), dtype=np.int64)])
         self._counts = np.bincount(inverse.ravel(), weights=counts, minlength=len(keys)).astype(np.int64)
         self._keys = keys
+
+    @property
+    def n_queries(self) -> int:
+        """Queries that any candidate was pulled on."""
+        return len(self._gold)
 
     def fit(self, n_max: int) -> Fit:
         """Fit the model to all cells so far; two-fold by the parity of a query's rank among those seen."""
@@ -138,7 +144,42 @@ class VoteCells:
         ranks = np.unique(queries, return_inverse=True)[1].ravel()
         slots = ((ranks % 2) * self._n_candidates + candidates) * len(unique) + inverse.ravel()
         half = np.bincount(slots, minlength=2 * self._n_candidates * len(unique)).reshape(2, self._n_candidates, len(unique))
-        return fit_votes(half, np.stack([self._likelihoods[name] for name in names]), types.credit)
+        likelihoods = np.stack([self._likelihoods[name] for name in names])
+        fit = fit_votes(half, likelihoods, types.credit)
+        self._fitted = _Fitted(candidates, ranks, inverse.ravel(), likelihoods, types.credit, fit.own)
+        return fit
+
+    def resampled(self, candidates: IntArray, n_resamples: int, rng: np.random.Generator) -> FloatArray:
+        """Return the credit that other draws of the same number of queries might have shown, by the last fit.
+
+        Every resample weighs the queries anew (Rubin 1981, the Bayesian bootstrap), the same for all candidates, so that what a
+        batch of easy or hard queries does to all of them alike stays alike.
+
+        Args:
+            candidates: Rows of interest, p of them.
+            n_resamples: B.
+            rng: Source of the weights.
+
+        Returns:
+            Shape (B, p, N), nan where a candidate has no cell.
+        """
+        fitted = self._fitted
+        if fitted is None:
+            raise ValueError("fit comes before resampling")
+        weights = rng.standard_exponential((n_resamples, int(fitted.queries.max(initial=0)) + 1))  # Dirichlet once divided
+        result = np.full((n_resamples, len(candidates), fitted.credit.shape[1]), np.nan)
+        starts = np.searchsorted(fitted.candidates, candidates)  # cells are sorted by candidate
+        ends = np.searchsorted(fitted.candidates, candidates, side="right")
+        for row, (candidate, start, end) in enumerate(zip(candidates.tolist(), starts.tolist(), ends.tolist(), strict=True)):
+            if start == end:
+                continue
+            states, which = np.unique(fitted.states[start:end], return_inverse=True)
+            posterior = fitted.own[candidate] * fitted.likelihoods[states]  # (U, G)
+            posterior /= np.maximum(posterior.sum(axis=1, keepdims=True), _TINY)
+            shares = weights[:, fitted.queries[start:end]]  # (B, cells)
+            shares /= shares.sum(axis=1, keepdims=True)
+            result[:, row] = shares @ (posterior @ fitted.credit)[which]
+        return result
 
     def _states(self) -> tuple[IntArray, IntArray, IntArray]:
         """Return candidate, query and count state (gold, none, wrong counts in falling order) of every cell."""
@@ -161,12 +202,24 @@ class VoteCells:
         return self._keys[first, 0], queries, states
 
 
+class _Fitted(NamedTuple):
+    """What a fit saw, cell by cell."""
+
+    candidates: IntArray  # (cells,), rising
+    queries: IntArray  # (cells,), rank among the queries seen
+    states: IntArray  # (cells,), row of likelihoods
+    likelihoods: FloatArray  # (U, G)
+    credit: FloatArray  # (G, N)
+    own: FloatArray  # (P, G)
+
+
 class Fit(NamedTuple):
     """The fitted model of every candidate."""
 
     credit: FloatArray  # (P, N), nan where a candidate has no cell
     variance: FloatArray  # (P, N), of one query's credit under the candidate's own weights
     strength: float  # how many queries' worth the pooled prior counts
+    own: FloatArray  # (P, G), weights of the types
 
 
 def fit_votes(half: IntArray, likelihoods: FloatArray, credit: FloatArray, strength: float | None = None) -> Fit:
@@ -193,7 +246,7 @@ def fit_votes(half: IntArray, likelihoods: FloatArray, credit: FloatArray, stren
     mean = posterior @ credit
     variance = posterior @ credit**2 - mean**2
     mean[~is_seen] = np.nan
-    return Fit(mean, np.maximum(variance, 0.0), strength)
+    return Fit(mean, np.maximum(variance, 0.0), strength, own)
 
 
 def _step(weights: FloatArray, histogram: FloatArray, likelihoods: FloatArray) -> FloatArray:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import iapo_core as iapo
+from iapo_core.environments.synthetic import synth_bernoulli
 from iapo_core.events import Estimated, Planned, Trimmed
 from iapo_core.optimize import start
 from iapo_core.tail_model import extended_maxima
@@ -103,3 +104,29 @@ def test_a_thousand_completions_on_math_do_what_twenty_thousand_do_for_psst(math
         eb.append(environment.acr(iapo.optimize(environment, budget=1000, algorithm="psst-eb", seed=seed).policy))
         paper.append(environment.acr(iapo.optimize(environment, budget=1000, seed=seed).policy))
     assert np.mean(eb) > np.mean(paper) + 0.005
+
+
+def test_resamples_of_the_queries_scatter_around_the_fit():
+    rng = np.random.default_rng(2)
+    cells = VoteCells(4)
+    candidates, queries = np.repeat(np.arange(3), 40), np.tile(np.arange(40), 3)
+    right = rng.random((120, 6)) < np.array([0.3, 0.6, 0.8])[candidates][:, None]
+    cells.add(candidates, queries, np.where(right, 1, 2).astype(np.int32), np.ones(120, dtype=np.int32))
+    fit = cells.fit(8)
+    resampled = cells.resampled(np.arange(4), 4000, rng)
+    assert resampled.shape == (4000, 4, 8)
+    assert np.isnan(resampled[:, 3]).all()  # it has no cell
+    assert np.allclose(resampled[:, :3].mean(axis=0), fit.credit[:3], atol=0.005)
+    assert (resampled[:, :3].std(axis=0) > 0.002).all()
+
+
+def test_a_batch_that_flatters_one_kind_of_candidate_does_not_push_out_the_others():
+    acr = {}
+    for resamples in (0, 200):
+        found = []
+        for seed in range(12):
+            environment = synth_bernoulli(5, deceptive=0.8, split_seed=seed)
+            run = iapo.optimize(environment, budget=20_000, algorithm="psst-eb", seed=seed, resamples=resamples)
+            found.append(environment.acr(run.policy))
+        acr[resamples] = np.mean(found)
+    assert acr[200] > acr[0] + 0.02
