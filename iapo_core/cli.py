@@ -76,6 +76,23 @@ def _parser() -> argparse.ArgumentParser:
     live.add_argument("--local", action="store_true", help="a small model on this machine, without a key (extra [local])")
     run.set_defaults(command=_lazy("run", "run"))
 
+    bench = verbs.add_parser("bench", help="compare algorithms on environments whose truth or recording is at hand")
+    bench.add_argument(
+        "environments",
+        nargs="+",
+        metavar="ENV",
+        help="a count table .npz, a recorded task, synth-bernoulli:SEED, synth-categorical:SEED",
+    )
+    bench.add_argument("--algorithms", default="psst,psst-topk,psst-eb", help="as in psst,psst-eb[depth=8],uniform,oracle")
+    bench.add_argument("--budgets", default="1000,5000,20000", help="completions, as in 1000,5000 (default 1000,5000,20000)")
+    bench.add_argument("--runs", type=int, default=50, help="reshuffles of each environment's queries (default 50)")
+    bench.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
+    bench.add_argument("--executor", default="local", help="local:N for N processes (default: one per core)")
+    bench.add_argument("--out", type=Path, required=True, help="parquet file of all runs; an interrupted bench goes on from it")
+    bench.add_argument("--reference", help="whom the others are tested against (default: the first algorithm)")
+    bench.add_argument("--json", action="store_true", help="print one JSON object a line instead of a table")
+    bench.set_defaults(command=_lazy("bench", "bench"))
+
     tasks = verbs.add_parser("tasks", help="list the tasks of the catalogue")
     tasks.set_defaults(command=_lazy("stored", "list_tasks"))
     runs = verbs.add_parser("runs", help="list stored runs")

@@ -49,6 +49,10 @@ class RunError(IapoError):
     """A run is unknown, or not in a state that allows what was asked."""
 
 
+class BenchError(IapoError):
+    """A bench cannot be made as asked, or its results cannot be used."""
+
+
 class LocalModelError(IapoError):
     """The local model cannot be fetched or does not start."""
 

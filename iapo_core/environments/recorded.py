@@ -71,6 +71,17 @@ class RecordedEnvironment(Evaluated):
         other._restart(seed)
         return other
 
+    def reshuffled(self, seed: int) -> Self:
+        """Return this recording with other training and held-out queries."""
+        other = copy.copy(self)
+        other.split = split_queries(self.n_queries, seed)
+        return other
+
+    @property
+    def n_queries(self) -> int:
+        """X."""
+        return int(self._rows.shape[1])
+
     def pull(self, pulls: Pulls) -> Outcomes:
         """Serve the next completions of each cell."""
         if int(pulls.sizes.max(initial=0)) > self.n_stored:

@@ -39,6 +39,7 @@ class TableEnvironment(Evaluated):
     """
 
     task = None
+    has_fixed_split = False
 
     def __init__(
         self,
@@ -88,6 +89,18 @@ class TableEnvironment(Evaluated):
         other = copy.copy(self)
         other._rng = np.random.default_rng([seed, 0xD2A35])
         return other
+
+    def reshuffled(self, seed: int) -> Self:
+        """Return this table with other training and held-out queries, unless its file fixed them; exact credits are shared."""
+        other = copy.copy(self)
+        if not self.has_fixed_split:
+            other.split = split_queries(self.n_queries, seed)
+        return other
+
+    @property
+    def n_queries(self) -> int:
+        """X."""
+        return int(self._probabilities.shape[1])
 
     def pull(self, pulls: Pulls) -> Outcomes:
         """Draw the batch; every completion is an independent draw."""
@@ -173,7 +186,7 @@ def load_table(path: Path, *, seed: int) -> TableEnvironment:
     ids = tuple(f"context-{c + 1}" for c in range(len(cost_weights)))
     if gold is not None and len(set(cost_weights.tolist())) == len(cost_weights):
         ids = tuple(f"cost weight {w:g}" for w in cost_weights)
-    return TableEnvironment(
+    environment = TableEnvironment(
         path.stem,
         counts / totals[..., None],
         cost,
@@ -184,6 +197,8 @@ def load_table(path: Path, *, seed: int) -> TableEnvironment:
         outcomes=outcomes,
         is_simulated=bool(data.get("is_simulated", False)),
     )
+    environment.has_fixed_split = "heldout" in data
+    return environment
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

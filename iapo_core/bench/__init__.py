@@ -1,0 +1,1 @@
+"""Benchmarks: environments and algorithms by their spelling, cells of a sweep, and what the results say."""

@@ -1,0 +1,214 @@
+"""Environments of a bench, by their spelling: `synth-bernoulli:SEED:deceptive=0.5`, a table, or a recorded task."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from iapo_core.arms import FloatArray
+from iapo_core.environment import HELDOUT_SHARE, Split
+from iapo_core.environments import RecordedEnvironment, TableEnvironment, load_environment
+from iapo_core.environments.synthetic import Simulation, simulate
+from iapo_core.errors import BenchError
+from iapo_core.task import read_task
+
+Known = TableEnvironment | RecordedEnvironment
+Options = Mapping[str, int | float]
+_GENERATORS: dict[str, Literal["bernoulli", "categorical"]] = {
+    "synth-bernoulli": "bernoulli",
+    "synth-categorical": "categorical",
+}
+_OPTIONS = {"deceptive": float, "prompts": int, "queries": int, "n_max": int, "population": int}
+_SPELLING = "synth-bernoulli:SEED or synth-categorical:SEED, with :deceptive=0.5,prompts=32,queries=520,n_max=32,population=5200"
+_BLOCK = 256  # queries whose curves are in memory at once
+
+
+@dataclass(frozen=True)
+class Arena:
+    """One environment of a bench; small, so that it travels to workers, which open it by themselves.
+
+    Attributes:
+        name: As tables show it.
+        path: Where a table or task lies, the same on every worker; empty for a simulation.
+        digest: SHA-256 of its files, or of the recipe.
+        generator: Which simulation, empty for files.
+        seed: Of the simulation's distributions.
+        options: What was spelled after the seed, sorted.
+    """
+
+    name: str
+    path: str
+    digest: str
+    generator: str = ""
+    seed: int = 0
+    options: tuple[tuple[str, int | float], ...] = field(default=())
+
+
+def arena(text: str, path: Path | None = None) -> Arena:
+    """Read one spelling; nothing is simulated or drawn yet.
+
+    Args:
+        text: The spelling, and the name in tables.
+        path: Where the table or task lies, if the text is not that path itself.
+
+    Raises:
+        BenchError: If it cannot be understood, or is a task that buys its completions.
+        IapoError: If the file is malformed.
+    """
+    kind, _, rest = text.partition(":")
+    if kind in _GENERATORS:
+        return _simulated(text, kind, rest)
+    place = (path or Path(text)).absolute()
+    if not place.exists():
+        raise BenchError(f"There is no environment {text!r}; give a .npz table, a task folder, or {_SPELLING}.")
+    folder = place if place.is_dir() else place.parent
+    if place.suffix != ".npz" and (folder / "task.json").is_file() and read_task(folder / "task.json").origin == "live":
+        raise BenchError(f"{text!r} buys its completions from a model; a bench takes recorded, counted or simulated ones.")
+    load_environment(place)
+    files = [place] if place.suffix == ".npz" else sorted(p for p in folder.iterdir() if p.suffix in (".json", ".parquet"))
+    digest = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
+    return Arena(place.stem if place.suffix == ".npz" else folder.name, str(place), digest)
+
+
+def _simulated(text: str, kind: str, rest: str) -> Arena:
+    number, _, spelled = rest.partition(":")
+    if not number.isdecimal():
+        raise BenchError(f"{text!r} needs a seed, a whole number of at least 0; spell it {_SPELLING}.")
+    options: dict[str, int | float] = {}
+    for part in filter(None, spelled.split(",")):
+        key, _, value = part.partition("=")
+        if key not in _OPTIONS:
+            raise BenchError(f"{text!r}: there is no option {key!r}; there are {', '.join(_OPTIONS)}.")
+        try:
+            options[key] = _OPTIONS[key](value)
+        except ValueError:
+            raise BenchError(f"{text!r}: {key} is a {'whole ' * (_OPTIONS[key] is int)}number, not {value!r}.") from None
+    made = Arena(text, "", hashlib.sha256(text.encode()).hexdigest(), kind, int(number), tuple(sorted(options.items())))
+    _recipe(made)
+    return made
+
+
+def _recipe(made: Arena) -> Simulation:
+    """Return the recipe with its checks; a population is generated whole and every run sees a sample of it."""
+    options = dict(made.options)
+    n_queries = _n_queries(made)
+    population = options.get("population", n_queries)
+    try:
+        if population < n_queries:
+            raise ValueError(f"a population of {population} has no sample of {n_queries} queries")
+        return Simulation.model_validate(
+            {
+                "schema": 1,
+                "id": made.generator,
+                "title": made.name,
+                "description": made.name,
+                "generator": _GENERATORS[made.generator],
+                "n_prompts": options.get("prompts", 32),
+                "n_queries": population,
+                "n_max": options.get("n_max", 32),
+                "deceptive": options.get("deceptive", 0.5),
+                "seed": made.seed,
+            }
+        )
+    except ValueError as error:
+        errors = error.errors(include_url=False) if hasattr(error, "errors") else []
+        why = f"{errors[0]['loc'][0]}: {errors[0]['msg']}" if errors else str(error)
+        raise BenchError(f"{made.name!r} cannot be simulated: {why}; correct it.") from error
+
+
+def _n_queries(made: Arena) -> int:
+    return int(dict(made.options).get("queries", 520 if made.generator == "synth-bernoulli" else 512))
+
+
+@lru_cache(maxsize=4)
+def opened(made: Arena) -> Known:
+    """Open an arena once per process."""
+    return simulate(_recipe(made), seed=0) if made.generator else load_environment(made.path)
+
+
+@dataclass(frozen=True, eq=False)
+class Bout:
+    """One reshuffle of an arena's queries, with what is known of it.
+
+    Attributes:
+        environment: With this reshuffle's split.
+        q_train: Q on its training queries, shape (C, P, N).
+        q_heldout: Q on its held-out queries, shape (C, P, N).
+        heldout_half: Half of the 95 % interval of q_heldout over queries, shape (C, P, N).
+        truth: Q on all queries of the arena, which the training and held-out ones are a sample of, shape (C, P, N).
+        truth_reward: The same before cost, shape (W, P, N).
+    """
+
+    environment: Known
+    q_train: FloatArray
+    q_heldout: FloatArray
+    heldout_half: FloatArray
+    truth: FloatArray
+    truth_reward: FloatArray
+
+    @property
+    def limit(self) -> float:
+        """ACR of the policy that is best on the training queries: what an unlimited budget would find."""
+        flat = self.q_train.reshape(len(self.q_train), -1).argmax(axis=1)
+        return float(self.q_heldout.reshape(len(flat), -1)[np.arange(len(flat)), flat].mean())
+
+    @property
+    def oracle(self) -> float:
+        """ACR of the policy that is best on the held-out queries: no policy has a higher one."""
+        return float(self.q_heldout.reshape(len(self.q_heldout), -1).max(axis=1).mean())
+
+
+@lru_cache(maxsize=2)
+def bout(made: Arena, split_seed: int) -> Bout:
+    """Reshuffle an arena; equal seeds give equal bouts on any machine."""
+    from iapo_core.evaluate import score_queries
+
+    base = opened(made)
+    environment = base.reshuffled(split_seed)
+    if made.generator:
+        n = _n_queries(made)
+        rows = np.random.default_rng([split_seed, 0x5A3E]).permutation(_recipe(made).n_queries)[:n]
+        n_heldout = min(max(round(HELDOUT_SHARE * n), 1), n - 1)
+        environment = copy.copy(environment)
+        environment.split = Split(train=np.sort(rows[n_heldout:]), heldout=np.sort(rows[:n_heldout]))
+    heldout = score_queries(environment, environment.split.heldout, environment.contexts)
+    truth = _truth(made)
+    return Bout(
+        environment=environment,
+        q_train=_q(environment, _mean_curves(environment, environment.split.train)),
+        q_heldout=heldout.q,
+        heldout_half=heldout.half_width,
+        truth=_q(environment, truth),
+        truth_reward=truth,
+    )
+
+
+@lru_cache(maxsize=4)
+def _truth(made: Arena) -> FloatArray:
+    environment = opened(made)
+    return _mean_curves(environment, np.arange(environment.n_queries))
+
+
+def _mean_curves(environment: Known, queries: np.ndarray) -> FloatArray:
+    """Mean reward over many queries without holding all of them, shape (W, P, N)."""
+    distinct = environment.contexts.distinct
+    sums = [
+        environment.reward_curves(queries[start : start + _BLOCK], distinct).sum(axis=2)
+        for start in range(0, len(queries), _BLOCK)
+    ]
+    mean: FloatArray = np.sum(sums, axis=0) / len(queries)
+    return mean
+
+
+def _q(environment: Known, reward: FloatArray) -> FloatArray:
+    contexts = environment.contexts
+    cost = environment.mean_costs()[:, None] * np.arange(1, environment.n_max + 1)  # (P, N)
+    q: FloatArray = reward[contexts.which] - contexts.cost_weights[:, None, None] * cost
+    return q

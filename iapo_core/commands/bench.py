@@ -1,0 +1,60 @@
+"""`iapo bench`: algorithms against each other on environments whose truth or recording is at hand; nothing is bought."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from iapo_core.bench.arenas import Arena, arena
+from iapo_core.bench.executors import executor
+from iapo_core.bench.spelled import algorithms
+from iapo_core.bench.summary import summarise, table
+from iapo_core.bench.sweep import Sweep, budgets
+from iapo_core.errors import BenchError
+from iapo_core.runs.catalogue import task_entry
+
+
+def bench(arguments: argparse.Namespace) -> None:
+    """Make or finish a sweep and print its table.
+
+    Raises:
+        IapoError: If something asked for cannot be used; then nothing was run.
+    """
+    if arguments.runs < 1 or arguments.seed < 0:
+        raise BenchError("--runs is at least 1 and --seed at least 0.")
+    chosen = algorithms(arguments.algorithms)
+    reference = arguments.reference or chosen[0].label
+    if reference not in [algorithm.label for algorithm in chosen]:
+        raise BenchError(f"The reference {reference!r} is not among the algorithms {', '.join(one.label for one in chosen)}.")
+    if not arguments.out.parent.is_dir():
+        raise BenchError(f"{arguments.out.parent} is not a folder; create it, or write elsewhere.")
+    runner = executor(arguments.executor)
+    arenas = tuple(dict.fromkeys(_arena(text) for text in arguments.environments))
+    if twice := len(arenas) - len({one.name for one in arenas}):
+        raise BenchError(f"{twice + 1} environments have the same name; rename one of the files.")
+    sweep = Sweep(arenas, chosen, budgets(arguments.budgets), arguments.runs, arguments.seed)
+    with tqdm(total=len(sweep.cells()), unit="run", disable=None, file=sys.stderr) as bar:
+        rows = sweep.finish(arguments.out, runner, lambda done: bar.update(done - bar.n))
+    lines = summarise(rows, reference)
+    if arguments.json:
+        for line in lines:
+            print(json.dumps(_finite(line._asdict())))
+        return
+    print("\n".join(table(lines, reference)))
+    print(f"\nEvery run is in {arguments.out}.")
+
+
+def _arena(text: str) -> Arena:
+    entry = None if Path(text).exists() or ":" in text else task_entry(text)
+    return arena(text, entry.path if entry else None)
+
+
+def _finite(fields: dict[str, object]) -> dict[str, object]:
+    """JSON has no nan."""
+    return {
+        key: _finite(value) if isinstance(value, dict) else None if value != value else value for key, value in fields.items()
+    }
