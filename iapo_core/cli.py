@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
     bench.add_argument("--executor", default="local", help="local:N for N processes (default: one per core)")
     bench.add_argument("--out", type=Path, required=True, help="parquet file of all runs; an interrupted bench goes on from it")
+    bench.add_argument("--html", type=Path, help="write a page with the figures here")
     bench.add_argument("--reference", help="whom the others are tested against (default: the first algorithm)")
     bench.add_argument("--json", action="store_true", help="print one JSON object a line instead of a table")
     bench.set_defaults(command=_lazy("bench", "bench"))

@@ -108,6 +108,9 @@ COVERAGE = (
     "arms_judged", "arms_covered", "young_judged", "young_covered",
     "picks_judged", "picks_covered", "heldout_judged", "heldout_covered",
 )  # fmt: skip
+COLUMNS = (
+    "environment", "strategy", "is_simulated", "algorithm", "budget", "run", "spent", "acr", "limit", "oracle", "wall_s", *COVERAGE,
+)  # fmt: skip
 
 
 def _coverage(scene: Bout, last: Estimated, rows: FloatArray, scales: FloatArray) -> Row:

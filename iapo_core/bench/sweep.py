@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby, product
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from iapo_core.bench.arenas import Arena
-from iapo_core.bench.cells import Cell, Row
+from iapo_core.bench.cells import COLUMNS, Cell, Row
 from iapo_core.bench.executors import Executor
 from iapo_core.bench.spelled import Spelled
 from iapo_core.errors import BenchError
@@ -98,7 +99,7 @@ class Sweep:
         known = _read(out)[1]["arenas"] if out.exists() else {}
         mark = json.dumps({"seed": self.seed, "arenas": {**known, **self._marks()}})
         table = pa.Table.from_pylist(sorted(rows, key=_key)).replace_schema_metadata({_MARK: mark.encode()})
-        part = out.with_name(f"{out.name}.part")
+        part = out.with_name(f"{out.name}.{os.getpid()}-{threading.get_ident()}.part")  # two tabs may write at once
         pq.write_table(table, part)
         os.replace(part, out)
 
@@ -112,15 +113,37 @@ def read_rows(path: Path) -> list[Row]:
     return _read(path)[0]
 
 
+def parse_rows(stream: BinaryIO, name: str) -> list[Row]:
+    """Read the rows of a bench file that came from elsewhere.
+
+    Raises:
+        BenchError: If it is none, or empty.
+    """
+    rows = _parsed(stream, name)[0]
+    if not rows:
+        raise BenchError(f"{name} holds no runs; make some with iapo bench.")
+    return rows
+
+
 def _read(path: Path) -> tuple[list[Row], dict[str, Any]]:
+    try:
+        with path.open("rb") as stream:
+            return _parsed(stream, str(path))
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read ({error.strerror}).") from None
+
+
+def _parsed(stream: BinaryIO, name: str) -> tuple[list[Row], dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(stream)
         mark = json.loads(table.schema.metadata[_MARK])
+        if not isinstance(mark["arenas"], dict) or table.schema.names != list(COLUMNS):
+            raise ValueError
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
-        raise BenchError(f"{path} holds no bench of ours; give another file to write to.") from None
+        raise BenchError(f"{name} holds no bench of ours; give another file.") from None
     return table.to_pylist(), mark
 
 

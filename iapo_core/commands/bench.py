@@ -30,8 +30,9 @@ def bench(arguments: argparse.Namespace) -> None:
     reference = arguments.reference or chosen[0].label
     if reference not in [algorithm.label for algorithm in chosen]:
         raise BenchError(f"The reference {reference!r} is not among the algorithms {', '.join(one.label for one in chosen)}.")
-    if not arguments.out.parent.is_dir():
-        raise BenchError(f"{arguments.out.parent} is not a folder; create it, or write elsewhere.")
+    for file in filter(None, (arguments.out, arguments.html)):
+        if not file.parent.is_dir():
+            raise BenchError(f"{file.parent} is not a folder; create it, or write elsewhere.")
     runner = executor(arguments.executor)
     arenas = tuple(dict.fromkeys(_arena(text) for text in arguments.environments))
     if twice := len(arenas) - len({one.name for one in arenas}):
@@ -40,6 +41,10 @@ def bench(arguments: argparse.Namespace) -> None:
     with tqdm(total=len(sweep.cells()), unit="run", disable=None, file=sys.stderr) as bar:
         rows = sweep.finish(arguments.out, runner, lambda done: bar.update(done - bar.n))
     lines = summarise(rows, reference)
+    if arguments.html:
+        from iapo_core.outputs.budgets import bench_page
+
+        arguments.html.write_text(bench_page(lines), encoding="utf-8")
     if arguments.json:
         for line in lines:
             print(json.dumps(_finite(line._asdict())))

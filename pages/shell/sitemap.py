@@ -8,7 +8,8 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 _FOLDER = Path(__file__).parents[1]
-HOME, TASK, RUN, RESULTS, EXPORT = (str(_FOLDER / f"{name}.py") for name in ("home", "task", "run", "results", "export"))
+_NAMES = ("home", "task", "run", "results", "compare", "export")
+HOME, TASK, RUN, RESULTS, COMPARE, EXPORT = (str(_FOLDER / f"{name}.py") for name in _NAMES)
 MARK = Path(__file__).with_name("mark.svg")
 WORDMARK = Path(__file__).with_name("wordmark.svg")
 
@@ -31,6 +32,7 @@ def pages() -> list[Page]:
             title="Results",
             help="The pick per context with its interval, the trade-offs behind it and the actual texts.",
         ),
+        st.Page(COMPARE, title="Compare", help="Algorithms against each other on recorded, counted and simulated tasks."),
         st.Page(EXPORT, title="Export", help="Take the policy away as a file and load it in your own code."),
     ]
 

@@ -8,7 +8,7 @@ from iapo_core.runs import catalogue
 from tests.pages import tiny
 from tests.pages.conftest import ROOT, TIMEOUT
 
-PAGES = ("home", "task", "run", "results", "export")
+PAGES = ("home", "task", "run", "results", "compare", "export")
 
 
 @pytest.mark.parametrize("page", PAGES)
