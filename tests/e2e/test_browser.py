@@ -11,7 +11,7 @@ from tests.pages import tiny
 
 pytestmark = pytest.mark.browser
 VIEWS = ("Who wins where", "Scaling", "Contexts", "Texts", "Guarantee")
-PAGES = {"": "Home", "task": "Task", "run": "Run", "results": "Results", "export": "Export"}
+PAGES = {"": "Home", "task": "Task", "run": "Run", "results": "Results", "compare": "Compare", "export": "Export"}
 
 
 def settle(page) -> None:
