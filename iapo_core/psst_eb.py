@@ -57,16 +57,14 @@ def psst_eb(
     n_rounds = max(ceil(log2(len(grid.candidates))), 1)
     for number in range(1, n_rounds + 1):
         yield from run.buy(number, n_rounds, np.asarray(active.any(axis=0)), (budget - run.spent) // (n_rounds - number + 1))
-        q = run.q()  # (C, P, N)
         if number < n_rounds:
-            active = run.halved(q, active)
-        alive = np.broadcast_to(active[:, :, None], grid.shape)
-        if number == n_rounds:
-            picks = run.best_arms(q, active)
+            active = run.halved(active)
+            alive, cut = np.broadcast_to(active[:, :, None], grid.shape), run.cut(active)  # a view: C P N may be large
+        else:
+            picks, cut = run.best_arms(active)
             alive = np.zeros(grid.shape, dtype=bool)
             np.put_along_axis(alive.reshape(len(active), -1), picks[:, None], True, axis=1)
-        cut = np.where(alive, q, np.inf).min(axis=(1, 2), initial=np.inf)
-        yield Trimmed(round=number, alive=alive.copy(), cut=np.where(np.isfinite(cut), cut, np.nan))
+        yield Trimmed(round=number, alive=alive, cut=np.where(np.isfinite(cut), cut, np.nan))
     yield Finished(spent=run.spent, policy=run.policy(picks))
 
 
@@ -129,20 +127,28 @@ class _Run:
             mean_costs=costs,
         )
 
-    def q(self) -> FloatArray:
-        """Return the modelled Q(c, p, k), nan where a candidate was never pulled, shape (C, P, N)."""
+    def q(self, context: int, rows: IntArray) -> FloatArray:
+        """Return the modelled Q(p, k) of one context, nan where a candidate was never pulled, shape (rows, N)."""
         contexts = self.grid.contexts
-        cost = self._direct.mean_costs[:, None] * np.arange(1, self.grid.n_max + 1)
-        q: FloatArray = self._reward[contexts.which] - contexts.cost_weights[:, None, None] * cost
+        cost = self._direct.mean_costs[rows, None] * np.arange(1, self.grid.n_max + 1)
+        q: FloatArray = self._reward[contexts.which[context], rows] - contexts.cost_weights[context] * cost
         return q
 
-    def halved(self, q: FloatArray, active: BoolArray) -> BoolArray:
+    def cut(self, active: BoolArray) -> FloatArray:
+        """Return the least Q that is still alive in each context, shape (C,)."""
+        return np.array([self.q(c, np.flatnonzero(mine)).min(initial=np.inf) for c, mine in enumerate(active)])
+
+    def halved(self, active: BoolArray) -> BoolArray:
         """Keep the half of each context's candidates that is likeliest to hold the best, each at its best scale.
 
         Among equal odds the better estimate stays; ties at random. All candidates see the same queries, so a batch that flatters
         one kind of candidate flatters all of that kind at once: by estimates alone it could push out every other kind.
         """
-        best = np.where(np.isnan(q) | ~active[:, :, None], -np.inf, q).max(axis=2)  # (C, P)
+        best = np.full(active.shape, -np.inf)  # (C, P)
+        for c, mine in enumerate(active):
+            rows = np.flatnonzero(mine)
+            q = self.q(c, rows)
+            best[c, rows] = np.where(np.isnan(q), -np.inf, q).max(axis=1)
         order = np.lexsort((self.rng.random(best.shape), -best, -self._odds(active), ~active), axis=-1)
         n_kept = ceil(int(active[0].sum()) / 2)
         kept = np.zeros_like(active)
@@ -157,21 +163,29 @@ class _Run:
             return odds
         contexts = self.grid.contexts
         scales = np.unique(np.geomspace(1, self.grid.n_max, _N_SCALES).round().astype(int))
-        credit = self._votes.resampled(rows, self._resamples, self.rng)[:, :, scales - 1]  # (B, p, K)
-        cost = self._direct.mean_costs[rows, None] * scales  # (p, K)
+        credit = self._votes.resampled(rows, self._resamples, self.rng, scales)  # (K, B, p)
+        cost = self._direct.mean_costs[rows] * scales[:, None]  # (K, p)
         for c, (weight, cost_weight) in enumerate(zip(contexts.distinct[contexts.which, 0], contexts.cost_weights, strict=True)):
             mine = np.flatnonzero(active[c, rows])
             if len(mine):
-                value = (weight * credit[:, mine] - cost_weight * cost[mine]).max(axis=2)  # (B, m)
+                value = np.full((self._resamples, len(mine)), -np.inf)
+                for k in range(len(scales)):
+                    np.maximum(value, weight * credit[k][:, mine] - cost_weight * cost[k, mine], out=value)
                 odds[c, rows[mine]] = np.bincount(value.argmax(axis=1), minlength=len(mine)) / self._resamples
         return odds
 
-    def best_arms(self, q: FloatArray, active: BoolArray) -> IntArray:
-        """Return the flat index of each context's best arm among its candidates, shape (C,)."""
-        value = np.where(active[:, :, None] & ~np.isnan(q), q, np.where(active[:, :, None], -1e300, -np.inf))
-        flat = value.reshape(len(value), -1)
-        arms: IntArray = np.lexsort((self.rng.random(flat.shape), -flat), axis=-1)[:, 0]
-        return arms
+    def best_arms(self, active: BoolArray) -> tuple[IntArray, FloatArray]:
+        """Return the flat index of each context's best arm among its candidates, and its Q, each (C,); ties at random."""
+        n_max, arms, values = self.grid.n_max, np.zeros(len(active), dtype=int), np.full(len(active), np.nan)
+        for c, mine in enumerate(active):
+            rows = np.flatnonzero(mine)
+            q = self.q(c, rows)
+            known = np.where(np.isnan(q), -np.inf, q).ravel()
+            best = np.flatnonzero(known == known.max())
+            flat = rows[best // n_max] * n_max + best % n_max
+            first = self.rng.random(active.shape[1] * n_max)[flat].argmin()
+            arms[c], values[c] = flat[first], q.ravel()[best[first]]
+        return arms, values
 
     def policy(self, arms: IntArray) -> Policy:
         """Name the picks."""

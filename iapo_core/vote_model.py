@@ -149,7 +149,7 @@ class VoteCells:
         self._fitted = _Fitted(candidates, ranks, inverse.ravel(), likelihoods, types.credit, fit.own)
         return fit
 
-    def resampled(self, candidates: IntArray, n_resamples: int, rng: np.random.Generator) -> FloatArray:
+    def resampled(self, candidates: IntArray, n_resamples: int, rng: np.random.Generator, scales: IntArray) -> FloatArray:
         """Return the credit that other draws of the same number of queries might have shown, by the last fit.
 
         Every resample weighs the queries anew (Rubin 1981, the Bayesian bootstrap), the same for all candidates, so that what a
@@ -159,15 +159,17 @@ class VoteCells:
             candidates: Rows of interest, p of them.
             n_resamples: B.
             rng: Source of the weights.
+            scales: N of interest, K of them.
 
         Returns:
-            Shape (B, p, N), nan where a candidate has no cell.
+            Shape (K, B, p), nan where a candidate has no cell.
         """
         fitted = self._fitted
         if fitted is None:
             raise ValueError("fit comes before resampling")
         weights = rng.standard_exponential((n_resamples, int(fitted.queries.max(initial=0)) + 1))  # Dirichlet once divided
-        result = np.full((n_resamples, len(candidates), fitted.credit.shape[1]), np.nan)
+        credit = fitted.credit[:, scales - 1]  # (G, K)
+        result = np.full((len(scales), n_resamples, len(candidates)), np.nan)
         starts = np.searchsorted(fitted.candidates, candidates)  # cells are sorted by candidate
         ends = np.searchsorted(fitted.candidates, candidates, side="right")
         for row, (candidate, start, end) in enumerate(zip(candidates.tolist(), starts.tolist(), ends.tolist(), strict=True)):
@@ -178,7 +180,7 @@ class VoteCells:
             posterior /= np.maximum(posterior.sum(axis=1, keepdims=True), _TINY)
             shares = weights[:, fitted.queries[start:end]]  # (B, cells)
             shares /= shares.sum(axis=1, keepdims=True)
-            result[:, row] = shares @ (posterior @ fitted.credit)[which]
+            result[:, :, row] = (shares @ (posterior @ credit)[which]).T
         return result
 
     def _states(self) -> tuple[IntArray, IntArray, IntArray]:

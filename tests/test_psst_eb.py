@@ -113,11 +113,11 @@ def test_resamples_of_the_queries_scatter_around_the_fit():
     right = rng.random((120, 6)) < np.array([0.3, 0.6, 0.8])[candidates][:, None]
     cells.add(candidates, queries, np.where(right, 1, 2).astype(np.int32), np.ones(120, dtype=np.int32))
     fit = cells.fit(8)
-    resampled = cells.resampled(np.arange(4), 4000, rng)
-    assert resampled.shape == (4000, 4, 8)
-    assert np.isnan(resampled[:, 3]).all()  # it has no cell
-    assert np.allclose(resampled[:, :3].mean(axis=0), fit.credit[:3], atol=0.005)
-    assert (resampled[:, :3].std(axis=0) > 0.002).all()
+    resampled = cells.resampled(np.arange(4), 4000, rng, np.arange(1, 9))
+    assert resampled.shape == (8, 4000, 4)
+    assert np.isnan(resampled[:, :, 3]).all()  # it has no cell
+    assert np.allclose(resampled[:, :, :3].mean(axis=1).T, fit.credit[:3], atol=0.005)
+    assert (resampled[:, :, :3].std(axis=1) > 0.002).all()
 
 
 def test_a_batch_that_flatters_one_kind_of_candidate_does_not_push_out_the_others():
