@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self, cast, runtime_checkable
 
@@ -67,8 +68,12 @@ def split_queries(n_queries: int, seed: int) -> Split:
     """
     if n_queries < 2:
         raise TaskError(f"{n_queries} query cannot be split into training and held-out queries; give at least 2.")
-    order = np.random.default_rng([seed, 0x5B117]).permutation(n_queries)
-    n_heldout = min(max(round(HELDOUT_SHARE * n_queries), 1), n_queries - 1)
+    return split_order(np.random.default_rng([seed, 0x5B117]).permutation(n_queries))
+
+
+def split_order(order: IntArray) -> Split:
+    """Keep the first 20 % of queries in random order aside, shape (X',), at least one and never all."""
+    n_heldout = min(max(round(HELDOUT_SHARE * len(order)), 1), len(order) - 1)
     return Split(train=np.sort(order[n_heldout:]), heldout=np.sort(order[:n_heldout]))
 
 
@@ -128,6 +133,7 @@ class Evaluated:
     contexts: Contexts
     split: Split
     objective_ranges: FloatArray
+    has_fixed_split = False
 
     def reward_curves(self, queries: IntArray, weights: FloatArray) -> FloatArray:
         """Return the reward before cost, shape (W, P, X', N)."""
@@ -137,13 +143,28 @@ class Evaluated:
         """Return the mean cost per completion, shape (P,)."""
         raise NotImplementedError
 
+    @property
+    def n_queries(self) -> int:
+        """X, training and held-out."""
+        raise NotImplementedError
+
+    def reshuffled(self, seed: int) -> Self:
+        """Return this with other training and held-out queries, unless they are fixed; what is known of cells is shared."""
+        other = copy.copy(self)
+        if not self.has_fixed_split:
+            other.split = split_queries(self.n_queries, seed)
+        return other
+
     def q_values(self, queries: IntArray, contexts: Contexts | None = None) -> FloatArray:
         """Return Q(c, p, k) on these queries, shape (C, P, N)."""
         contexts = contexts or self.contexts
-        curves = self.reward_curves(queries, contexts.distinct).mean(axis=2)  # (W, P, N)
+        return self.net_of_cost(self.reward_curves(queries, contexts.distinct).mean(axis=2), contexts)
+
+    def net_of_cost(self, reward: FloatArray, contexts: Contexts) -> FloatArray:
+        """Return Q(c, p, k) of mean rewards of shape (W, P, N), shape (C, P, N)."""
         scales = np.arange(1, self.n_max + 1)
         cost = self.mean_costs()[:, None] * scales  # (P, N)
-        q: FloatArray = curves[contexts.which] - contexts.cost_weights[:, None, None] * cost
+        q: FloatArray = reward[contexts.which] - contexts.cost_weights[:, None, None] * cost
         return q
 
     def acr(self, policy: Policy) -> float:

@@ -1,8 +1,5 @@
 """Compare: algorithms against each other on what is known, before any completion is paid for."""
 
-import io
-from contextlib import closing
-
 import streamlit as st
 
 from iapo_core.bench.arenas import arena
@@ -94,8 +91,7 @@ def uploaded() -> None:
     st.caption("Made by `iapo bench ENV... --out results.parquet`, which also takes hundreds of runs and several processes.")
     if file and st.button("Show", key="compare-show", icon=":material/bar_chart:"):
         try:
-            with closing(io.BytesIO(file.getvalue())) as stream:
-                rows = parse_rows(stream, file.name)
+            rows = parse_rows(file, file.name)
             st.session_state["compare-lines"] = summarise(rows, rows[0]["algorithm"])
         except IapoError as error:
             session.explain(error, "Choose a file that iapo bench wrote.")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -13,14 +11,13 @@ from typing import Literal
 import numpy as np
 
 from iapo_core.arms import FloatArray
-from iapo_core.environment import HELDOUT_SHARE, Split
+from iapo_core.environment import split_order
 from iapo_core.environments import RecordedEnvironment, TableEnvironment, load_environment
 from iapo_core.environments.synthetic import Simulation, simulate
 from iapo_core.errors import BenchError
 from iapo_core.task import read_task
 
 Known = TableEnvironment | RecordedEnvironment
-Options = Mapping[str, int | float]
 _GENERATORS: dict[str, Literal["bernoulli", "categorical"]] = {
     "synth-bernoulli": "bernoulli",
     "synth-categorical": "categorical",
@@ -48,7 +45,7 @@ class Arena:
     digest: str
     generator: str = ""
     seed: int = 0
-    options: tuple[tuple[str, int | float], ...] = field(default=())
+    options: tuple[tuple[str, int | float], ...] = ()
 
 
 def arena(text: str, path: Path | None = None) -> Arena:
@@ -170,22 +167,18 @@ def bout(made: Arena, split_seed: int) -> Bout:
     """Reshuffle an arena; equal seeds give equal bouts on any machine."""
     from iapo_core.evaluate import score_queries
 
-    base = opened(made)
-    environment = base.reshuffled(split_seed)
+    environment = opened(made).reshuffled(split_seed)
     if made.generator:
-        n = _n_queries(made)
-        rows = np.random.default_rng([split_seed, 0x5A3E]).permutation(_recipe(made).n_queries)[:n]
-        n_heldout = min(max(round(HELDOUT_SHARE * n), 1), n - 1)
-        environment = copy.copy(environment)
-        environment.split = Split(train=np.sort(rows[n_heldout:]), heldout=np.sort(rows[:n_heldout]))
+        order = np.random.default_rng([split_seed, 0x5A3E]).permutation(environment.n_queries)
+        environment.split = split_order(order[: _n_queries(made)])  # a sample of the population
     heldout = score_queries(environment, environment.split.heldout, environment.contexts)
     truth = _truth(made)
     return Bout(
         environment=environment,
-        q_train=_q(environment, _mean_curves(environment, environment.split.train)),
+        q_train=environment.net_of_cost(_mean_curves(environment, environment.split.train), environment.contexts),
         q_heldout=heldout.q,
         heldout_half=heldout.half_width,
-        truth=_q(environment, truth),
+        truth=environment.net_of_cost(truth, environment.contexts),
         truth_reward=truth,
     )
 
@@ -205,10 +198,3 @@ def _mean_curves(environment: Known, queries: np.ndarray) -> FloatArray:
     ]
     mean: FloatArray = np.sum(sums, axis=0) / len(queries)
     return mean
-
-
-def _q(environment: Known, reward: FloatArray) -> FloatArray:
-    contexts = environment.contexts
-    cost = environment.mean_costs()[:, None] * np.arange(1, environment.n_max + 1)  # (P, N)
-    q: FloatArray = reward[contexts.which] - contexts.cost_weights[:, None, None] * cost
-    return q

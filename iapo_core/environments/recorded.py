@@ -71,12 +71,6 @@ class RecordedEnvironment(Evaluated):
         other._restart(seed)
         return other
 
-    def reshuffled(self, seed: int) -> Self:
-        """Return this recording with other training and held-out queries."""
-        other = copy.copy(self)
-        other.split = split_queries(self.n_queries, seed)
-        return other
-
     @property
     def n_queries(self) -> int:
         """X."""

@@ -39,7 +39,6 @@ class TableEnvironment(Evaluated):
     """
 
     task = None
-    has_fixed_split = False
 
     def __init__(
         self,
@@ -88,13 +87,6 @@ class TableEnvironment(Evaluated):
         """Return this table at the start of a stream of draws: equal seeds give equal draws."""
         other = copy.copy(self)
         other._rng = np.random.default_rng([seed, 0xD2A35])
-        return other
-
-    def reshuffled(self, seed: int) -> Self:
-        """Return this table with other training and held-out queries, unless its file fixed them; exact credits are shared."""
-        other = copy.copy(self)
-        if not self.has_fixed_split:
-            other.split = split_queries(self.n_queries, seed)
         return other
 
     @property
