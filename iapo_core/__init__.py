@@ -17,6 +17,7 @@ from iapo_core.environments import load_environment
 from iapo_core.errors import IapoError
 from iapo_core.optimize import Run, optimize
 from iapo_core.policy import Policy
-from iapo_core.task import Task, read_task
+from iapo_core.task import Task
+from iapo_core.task_file import read_task
 
 __all__ = ["Arm", "Contexts", "Grid", "IapoError", "Policy", "Run", "Task", "load_environment", "optimize", "read_task"]

@@ -125,11 +125,10 @@ class Policy(_Value):
     def with_task(self, task: Task) -> Policy:
         """Carry the prompts, decoding configs and scorers that deployment needs."""
         deployed = {}
-        for prompt in task.prompts:
-            for decoding in task.decoding:
-                name = candidate_name(prompt, decoding, task)
-                if any(choice.candidate == name for choice in self.choices):
-                    deployed[name] = Deployed(prompt=prompt, decoding=decoding)
+        for prompt, decoding in task.candidates:
+            name = candidate_name(prompt, decoding, task)
+            if any(choice.candidate == name for choice in self.choices):
+                deployed[name] = Deployed(prompt=prompt, decoding=decoding)
         return self.model_copy(update={"candidates": deployed, "objectives": task.objectives})
 
     def messages(self, context: str, fields: dict[str, str]) -> list[dict[str, str]]:
@@ -139,7 +138,8 @@ class Policy(_Value):
             PolicyError: If the policy carries no prompts.
             TaskError: If the prompt asks for a field that is missing.
         """
-        return self._deployed(context).prompt.render(fields)
+        deployed = self._deployed(context)
+        return deployed.decoding.messages(deployed.prompt, fields)
 
     def aggregate(self, context: str, completions: Sequence[str], query: Query) -> str:
         """Return the completion (or the voted answer) that the policy stands for.

@@ -9,21 +9,22 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from iapo_core.address import BaseUrl, Money, VariableName, whole_price
 from iapo_core.errors import ContextError, TaskError
 
 MAX_PROMPT_CHARACTERS = 32_000
 MAX_QUERIES = 20_000
 MAX_PROMPTS = 2_000
 MAX_SCALE = 256
-MAX_TASK_BYTES = 10 * 1024 * 1024
-MAX_PROBLEMS = 20
 
 Strategy = Literal["majority_vote", "best_of_n", "mixed"]
+Amount = TypeVar("Amount", float, NDArray[np.floating])
 Role = Literal["system", "user", "assistant"]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:/+@-]{0,119}$")]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
@@ -91,13 +92,41 @@ class Prompt(_Value):
 
 
 class DecodingConfig(_Value):
-    """How the model is called: part of the candidate, beside the prompt."""
+    """How the model is called: part of the candidate, beside the prompt.
+
+    `system` is said before every prompt. `api_base` and `api_key_env` (the name of an environment variable, never a key) say
+    where the model is reached, the provider's own where they are None. Prices are dollars per million tokens and take the place
+    of the listed ones.
+    """
 
     id: Identifier
     model: Annotated[str, Field(min_length=1, max_length=200)]
     temperature: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 1.0
     max_tokens: Annotated[int, Field(ge=1, le=200_000)] = 256
+    system: PromptText | None = None
+    api_base: BaseUrl | None = None
+    api_key_env: VariableName | None = None
+    usd_per_million_prompt: Money | None = None
+    usd_per_million_completion: Money | None = None
+
+    @model_validator(mode="after")
+    def _whole_price(self) -> Self:
+        whole_price(self.usd_per_million_prompt, self.usd_per_million_completion)
+        return self
+
+    def messages(self, prompt: Prompt, fields: dict[str, str]) -> list[dict[str, str]]:
+        """Render the prompt for one query, with `system` at the head of its system turn.
+
+        Raises:
+            TaskError: If the prompt asks for a field that the query lacks.
+        """
+        turns = prompt.render(fields)
+        if self.system is None:
+            return turns
+        if turns[0]["role"] == "system":
+            return [{"role": "system", "content": f"{self.system}\n\n{turns[0]['content']}"}, *turns[1:]]
+        return [{"role": "system", "content": self.system}, *turns]
 
 
 class Query(_Value):
@@ -127,11 +156,20 @@ class Objective(_Value):
 
 
 class CostModel(_Value):
-    """Cost of one completion, linear in its tokens; in the unit that cost weights refer to."""
+    """Cost of one completion, linear in its tokens, dollars and seconds; in the unit that cost weights refer to."""
 
     unit: str = "1000 completion tokens"
     per_prompt_token: Weight = 0.0
     per_completion_token: Weight = 0.001
+    per_usd: Weight = 0.0
+    per_second: Weight = 0.0
+
+    def cost(self, *, prompt_tokens: Amount, completion_tokens: Amount, usd: Amount, seconds: Amount) -> Amount:
+        """Return the cost of one completion, or of an array of them; what weighs nothing may be unknown."""
+        cost: Amount = self.per_prompt_token * prompt_tokens + self.per_completion_token * completion_tokens
+        if self.per_usd > 0:
+            cost += self.per_usd * usd
+        return cost + self.per_second * seconds
 
 
 class Context(_Value):
@@ -141,6 +179,13 @@ class Context(_Value):
     title: str = ""
     weights: dict[str, Weight] = Field(min_length=1)
     cost_weight: Weight = 0.0
+
+
+class Excluded(_Value):
+    """A candidate that is switched off: a prompt with a decoding config, by their ids."""
+
+    prompt: Identifier
+    decoding: Identifier
 
 
 class Task(_Value):
@@ -164,6 +209,7 @@ class Task(_Value):
     decoding: tuple[DecodingConfig, ...] = Field(min_length=1)
     prompts: tuple[Prompt, ...] = Field(min_length=1, max_length=MAX_PROMPTS)
     queries: tuple[Query, ...] = Field(min_length=2, max_length=MAX_QUERIES)
+    excluded: tuple[Excluded, ...] = ()
     recording: str | None = None
 
     @model_validator(mode="after")
@@ -199,7 +245,21 @@ class Task(_Value):
                 )
             if prompt.messages[-1].role != "user":
                 raise ValueError(f"prompts row {row} ({prompt.id!r}) must end with a user turn, which the model answers")
+        for row, off in enumerate(self.excluded, start=1):
+            for what, name, items in (("prompt", off.prompt, self.prompts), ("decoding", off.decoding, self.decoding)):
+                if name not in {item.id for item in items}:
+                    raise ValueError(
+                        f"excluded row {row} names the {what} {name!r}, which this task does not have; remove the row"
+                    )
+        if not self.candidates:
+            raise ValueError("every candidate is switched off; switch at least one prompt with one decoding config on")
         return self
+
+    @property
+    def candidates(self) -> tuple[tuple[Prompt, DecodingConfig], ...]:
+        """Every prompt with every decoding config, but for those that are switched off; P pairs, prompts first."""
+        off = {(one.prompt, one.decoding) for one in self.excluded}
+        return tuple((p, d) for p in self.prompts for d in self.decoding if (p.id, d.id) not in off)
 
     @property
     def fingerprint(self) -> str:
@@ -221,79 +281,7 @@ class Task(_Value):
         )
 
 
-def parse_task(text: str | bytes, *, source: str = "task") -> Task:
-    """Read a task from JSON text.
-
-    Raises:
-        TaskError: With the place and the remedy, one line per problem.
-    """
-    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    if len(raw) > MAX_TASK_BYTES:
-        raise TaskError(f"{source}: {len(raw):,} bytes are more than the {MAX_TASK_BYTES:,} that a task may have; split it.")
-    try:
-        data = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
-        json.dumps(data, ensure_ascii=False).encode()
-    except UnicodeDecodeError as error:
-        raise TaskError(f"{source}: this is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8.") from error
-    except UnicodeEncodeError as error:  # JSON can spell it, but no file, database or model takes it
-        before = error.object[max(error.start - 20, 0) : error.start]
-        raise TaskError(f"{source}: after {before!r} stands half of a surrogate pair; write the whole character.") from error
-    except (ValueError, RecursionError) as error:
-        raise TaskError(f"{source}: this is not valid JSON ({error}); correct it or export the task again.") from error
-    if not isinstance(data, dict):
-        raise TaskError(f"{source}: a task is one JSON object, not a {type(data).__name__}; see sample_tasks/README.md.")
-    try:
-        return Task.model_validate(data)
-    except ValidationError as error:
-        raise TaskError("\n".join(f"{source}: {line}" for line in _problems(error))) from error
-
-
-def read_task(path: Path) -> Task:
-    """Read `task.json`, or the folder that holds it.
-
-    Raises:
-        TaskError: If there is no such file, or it holds no usable task.
-    """
-    file = path / "task.json" if path.is_dir() else path
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise TaskError(f"{file}: cannot be read ({error.strerror}); give a task folder or its task.json.") from error
-    return parse_task(raw, source=str(file))
-
-
-def _problems(error: ValidationError) -> list[str]:
-    """Turn each of pydantic's findings into one sentence with its place."""
-    lines = []
-    found = error.errors(include_url=False, include_context=False)
-    for item in found[:MAX_PROBLEMS]:
-        place = " ".join(f"row {part + 1}" if isinstance(part, int) else str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
-        given = item.get("input")
-        shown = f" (got {_shown(given)})" if item["type"] != "value_error" and not isinstance(given, dict) else ""
-        lines.append(f"{place + ': ' if place else ''}{message}{shown}.")
-    return lines + [f"and {len(found) - MAX_PROBLEMS} more problems."] * (len(found) > MAX_PROBLEMS)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}… of {len(text):,} characters"
-
-
 def _listed(names: Iterable[str]) -> str:
     ordered = sorted(names)
     head = ", ".join(repr(n) for n in ordered[:12])
     return (head or "none") + (f" and {len(ordered) - 12} more" if len(ordered) > 12 else "")
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number that JSON knows")
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise ValueError(f"the key {key!r} stands twice in one object")
-        result[key] = value
-    return result

@@ -14,7 +14,7 @@ from iapo_core.arms import Contexts, FloatArray
 from iapo_core.environments import RecordedEnvironment
 from iapo_core.environments.recorded import load_recording
 from iapo_core.evaluate import Scores, judge, score_queries
-from iapo_core.task import read_task
+from iapo_core.task_file import read_task
 
 SCALES = (1, 3, 8, 32)
 COST_WEIGHTS = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)

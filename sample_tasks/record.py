@@ -29,7 +29,8 @@ from iapo_core.environments.local_model import Served, fetch_model, serve
 from iapo_core.environments.recorded import COLUMNS, load_recording
 from iapo_core.errors import IapoError, RecordingError
 from iapo_core.runs.catalogue import data_dir
-from iapo_core.task import DecodingConfig, Prompt, Query, Task, read_task
+from iapo_core.task import DecodingConfig, Prompt, Query, Task
+from iapo_core.task_file import read_task
 
 BLOCK = 16
 _TEXT, _COUNT = pa.string(), pa.int32()

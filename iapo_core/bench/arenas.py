@@ -15,7 +15,7 @@ from iapo_core.environment import split_order
 from iapo_core.environments import RecordedEnvironment, TableEnvironment, load_environment
 from iapo_core.environments.synthetic import Simulation, simulate
 from iapo_core.errors import BenchError
-from iapo_core.task import read_task
+from iapo_core.task_file import read_task
 
 Known = TableEnvironment | RecordedEnvironment
 _GENERATORS: dict[str, Literal["bernoulli", "categorical"]] = {

@@ -21,7 +21,8 @@ from iapo_core.outputs.export import with_heldout
 from iapo_core.policy import Policy
 from iapo_core.runs.catalogue import task_entry
 from iapo_core.runs.config import weighed
-from iapo_core.task import Task, read_task
+from iapo_core.task import Task
+from iapo_core.task_file import read_task
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from iapo_core.environments.recorded import RecordedEnvironment, load_recording
 from iapo_core.environments.synthetic import read_simulation, simulate
 from iapo_core.environments.table import TableEnvironment, load_table
 from iapo_core.errors import TaskError
-from iapo_core.task import read_task
+from iapo_core.task_file import read_task
 
 __all__ = ["RecordedEnvironment", "TableEnvironment", "load_environment"]
 

@@ -5,19 +5,18 @@ The store is handed in, because databases stand above the environments.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from iapo_core.address import BaseUrl, Money, VariableName, is_loopback, whole_price
 from iapo_core.errors import LiveError
 
 ALLOWED_BASES = "IAPO_ALLOWED_BASE_URLS"
-Money = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
 class LiveSettings(BaseModel):
@@ -36,28 +35,15 @@ class LiveSettings(BaseModel):
     deadline_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
     n_tries: Annotated[int, Field(ge=1, le=20)] = 5
     heldout_share: Annotated[float, Field(ge=0, le=0.5)] = 0.2
-    api_base: Annotated[str, Field(max_length=500)] | None = None
+    api_base: BaseUrl | None = None
     identity: Annotated[str, Field(max_length=200)] | None = None
-    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")] | None = None
+    api_key_env: VariableName | None = None
     usd_per_million_prompt: Money | None = None
     usd_per_million_completion: Money | None = None
 
-    @field_validator("api_base")
-    @classmethod
-    def _address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password or parts.query:
-            raise ValueError("the base URL is an http(s) address such as https://host/v1, without a key or a question mark in it")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname):
-            raise ValueError("the base URL of another machine must begin with https, or keys and prompts travel in the clear")
-        return value.rstrip("/")
-
     @model_validator(mode="after")
     def _whole_price(self) -> Self:
-        if (self.usd_per_million_prompt is None) != (self.usd_per_million_completion is None):
-            raise ValueError("a price has two parts, per million prompt tokens and per million completion tokens; give both")
+        whole_price(self.usd_per_million_prompt, self.usd_per_million_completion)
         return self
 
     @property
@@ -71,7 +57,7 @@ class LiveSettings(BaseModel):
         Raises:
             LiveError: If it is not allowed; nothing was sent.
         """
-        if self.api_base is None or _is_loopback(urlsplit(self.api_base).hostname or ""):
+        if self.api_base is None or is_loopback(urlsplit(self.api_base).hostname or ""):
             return
         allowed = [address.strip().rstrip("/") for address in os.environ.get(ALLOWED_BASES, "").split(",")]
         if self.api_base not in allowed:
@@ -151,12 +137,3 @@ class CompletionStore(Protocol):
     def report(self, *, n_in_flight: int, n_reused: int, waiting: str) -> None:
         """Say how it goes, for those who watch."""
         ...
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

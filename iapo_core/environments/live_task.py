@@ -26,8 +26,9 @@ class LiveTask(Evaluated):
         self.n_max = task.n_max
         self.contexts = contexts_of(task, task.contexts)
         self.split = split_queries(len(task.queries), seed)
-        self._pairs = [(prompt, d) for prompt in task.prompts for d in range(len(task.decoding))]
-        self.candidates = tuple(candidate_name(prompt, task.decoding[d], task) for prompt, d in self._pairs)
+        rows = {decoding.id: d for d, decoding in enumerate(task.decoding)}
+        self._pairs = [(prompt, rows[decoding.id]) for prompt, decoding in task.candidates]
+        self.candidates = tuple(candidate_name(prompt, decoding, task) for prompt, decoding in task.candidates)
 
     def for_run(self, seed: int) -> Self:
         """Return itself: nothing is drawn here."""

@@ -95,8 +95,7 @@ class LlmEnvironment(LiveTask):
         flat = [one for row in wanted for one in row]
         cells = sorted({one.key.cell for one in flat})
         stored = self._store.load(cells)
-        missing = [one for one in flat if one.key not in stored]
-        if missing:
+        while missing := [one for one in flat if one.key not in stored]:  # again what was lost meanwhile, by a stall of ours
             found = sum(stored[one.key].is_reused for one in flat if one.key in stored)
             self._buy_in_thread(missing, self._tally["reused"] + found)
             stored = self._store.load(cells)
@@ -129,9 +128,9 @@ class LlmEnvironment(LiveTask):
     def _next(self, candidate: int, query: int) -> Wanted:
         prompt, d = self._pairs[candidate]
         decoding, asked = self.task.decoding[d], self.task.queries[query]
-        messages = tuple(prompt.render(asked.fields))
+        messages = tuple(decoding.messages(prompt, asked.fields))
         identity = [
-            decoding.model_dump(mode="json", exclude={"id"}),
+            decoding.model_dump(mode="json", include={"model", "temperature", "top_p", "max_tokens"}),
             self._settings.identity or self._settings.api_base,
             messages,
         ]
@@ -201,8 +200,12 @@ class LlmEnvironment(LiveTask):
         return scores, votes, costs, n_failed
 
     def _cost(self, answer: Answer) -> float:
-        cost = self.task.cost
-        return cost.per_prompt_token * answer.prompt_tokens + cost.per_completion_token * answer.completion_tokens
+        return self.task.cost.cost(
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+            usd=answer.usd,
+            seconds=answer.latency_s,
+        )
 
     def _golds(self) -> IntArray:
         golds = [q.gold if isinstance(q.gold, str) else None for q in self.task.queries]

@@ -12,6 +12,7 @@ import numpy as np
 
 from iapo_core.arms import Contexts, FloatArray, IntArray
 from iapo_core.environment import NO_VOTE, Evaluated, Outcomes, Pulls, split_queries
+from iapo_core.environments.recording import recorded_cells, recorded_usd
 from iapo_core.errors import RecordingError
 from iapo_core.policy import candidate_name
 from iapo_core.scorers import make_scorer
@@ -54,9 +55,8 @@ class RecordedEnvironment(Evaluated):
         self.n_max = task.n_max
         self.contexts = contexts_of(task, task.contexts)
         self.split = split_queries(len(task.queries), seed)
-        pairs = [(prompt, decoding) for prompt in task.prompts for decoding in task.decoding]
-        self.candidates = tuple(candidate_name(prompt, decoding, task) for prompt, decoding in pairs)
-        self._rows = _cells(task, completions, source)  # (P, X, S) rows of the recording
+        self.candidates = tuple(candidate_name(prompt, decoding, task) for prompt, decoding in task.candidates)
+        self._rows = recorded_cells(task, completions, source)  # (P, X, S) rows of the recording
         self._data = completions
         self._judge(completions)
         self._order: IntArray = np.empty(0, dtype=int)
@@ -196,7 +196,14 @@ class RecordedEnvironment(Evaluated):
         self._labels = tuple(codes)
         prompt_tokens = np.asarray(completions["prompt_tokens"], dtype=float)
         completion_tokens = np.asarray(completions["completion_tokens"], dtype=float)
-        cost: FloatArray = task.cost.per_prompt_token * prompt_tokens + task.cost.per_completion_token * completion_tokens
+        cost: FloatArray = np.asarray(
+            task.cost.cost(
+                prompt_tokens=prompt_tokens,
+                completion_tokens=completion_tokens,
+                usd=recorded_usd(task, completions, prompt_tokens, completion_tokens),
+                seconds=np.array([seconds or 0.0 for seconds in completions["latency_s"]], dtype=float),
+            )
+        )
         bad = ~(np.isfinite(cost) & (cost >= 0))
         if bad.any():
             raise RecordingError(
@@ -241,36 +248,6 @@ def load_recording(task: Task, folder: Path, *, seed: int) -> RecordedEnvironmen
     if missing := [c for c in COLUMNS if c not in table.column_names]:
         raise RecordingError(f"{path}: the columns {', '.join(missing)} are missing; it has {', '.join(table.column_names)}.")
     return RecordedEnvironment(task, {c: table.column(c).to_pylist() for c in COLUMNS}, seed=seed, source=str(path))
-
-
-def _cells(task: Task, completions: dict[str, Sequence[Any]], source: str) -> IntArray:
-    """Return the row of each (candidate, query, sample), shape (P, X, S); S is what every pair has."""
-    pairs = {(p.id, d.id): i for i, (p, d) in enumerate((p, d) for p in task.prompts for d in task.decoding)}
-    queries = {q.id: i for i, q in enumerate(task.queries)}
-    cells: dict[tuple[int, int], dict[int, int]] = {}
-    keys = zip(completions["prompt"], completions["decoding"], completions["query"], completions["sample"], strict=True)
-    for row, (prompt, decoding, query, sample) in enumerate(keys):
-        if (prompt, decoding) not in pairs or query not in queries:
-            raise RecordingError(
-                f"{source}: row {row + 1} is for prompt {prompt!r}, decoding {decoding!r}, query {query!r}, "
-                "which the task does not have; record the task as it is now."
-            )
-        stored = cells.setdefault((pairs[prompt, decoding], queries[query]), {})
-        if sample in stored:
-            raise RecordingError(
-                f"{source}: rows {stored[sample] + 1} and {row + 1} are both sample {sample} of {prompt!r} on {query!r}; "
-                "keep one."
-            )
-        stored[sample] = row
-    n_stored = min((len(cells.get((p, q), {})) for p in range(len(pairs)) for q in range(len(queries))), default=0)
-    if n_stored < task.n_max:
-        short = next((p, q) for p in range(len(pairs)) for q in range(len(queries)) if len(cells.get((p, q), {})) == n_stored)
-        raise RecordingError(
-            f"{source}: {task.prompts[short[0] // len(task.decoding)].id!r} on {task.queries[short[1]].id!r} has {n_stored} "
-            f"completions, fewer than N_max {task.n_max}; record more or lower n_max."
-        )
-    rows = [[[row for _, row in sorted(cells[p, q].items())[:n_stored]] for q in range(len(queries))] for p in range(len(pairs))]
-    return np.array(rows, dtype=int)
 
 
 def _waves(keys: IntArray) -> list[IntArray]:

@@ -17,7 +17,8 @@ from iapo_core.runs.catalogue import open_environment, task_entry
 from iapo_core.runs.config import weighed
 from iapo_core.runs.live_runs import is_live
 from iapo_core.runs.store import RunRow
-from iapo_core.task import Context, read_task
+from iapo_core.task import Context
+from iapo_core.task_file import read_task
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
 

@@ -17,7 +17,8 @@ from iapo_core.environments import RecordedEnvironment, TableEnvironment, load_e
 from iapo_core.environments.synthetic import read_simulation
 from iapo_core.environments.table import MAX_TABLE_BYTES
 from iapo_core.errors import IapoError, StoreError, TableError, TaskError
-from iapo_core.task import Task, read_task
+from iapo_core.task import Task
+from iapo_core.task_file import read_task
 
 _LOG = logging.getLogger(__name__)
 _FILES = ("task.json", "simulation.json")
@@ -180,7 +181,7 @@ def _entry(path: Path, stamp: tuple[tuple[str, int, int], ...]) -> TaskEntry:
         shape = (recipe.n_prompts, recipe.n_queries, recipe.n_max)
         return TaskEntry(recipe.id, recipe.title, recipe.description, "simulated", strategy, *shape, path)
     task = read_task(path)
-    shape = (len(task.prompts) * len(task.decoding), len(task.queries), task.n_max)
+    shape = (len(task.candidates), len(task.queries), task.n_max)
     return TaskEntry(task.id, task.title, task.description, task.origin, task.strategy, *shape, path)
 
 

@@ -15,7 +15,7 @@ from iapo_core.runs.heldout import check
 from iapo_core.runs.ledger import Ledger
 from iapo_core.runs.rows import Claim
 from iapo_core.runs.store import Store
-from iapo_core.task import read_task
+from iapo_core.task_file import read_task
 
 
 @dataclass(frozen=True)

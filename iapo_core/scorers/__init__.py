@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from iapo_core.errors import ScorerError
-from iapo_core.task import Objective, Query
+from iapo_core.task import DecodingConfig, Objective, Query
 
 GROUP = "iapo.scorers"
 
@@ -24,6 +24,24 @@ class Scorer(Protocol):
 
     def extract(self, text: str, query: Query) -> str | None:
         """Return the answer that the completion votes for, None where it votes for nothing."""
+        ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A scorer that asks a model: its calls are bought through the ledger, and its verdicts are read from the replies.
+
+    It is a `Scorer` as well; its `score` is never asked, and it votes for nothing.
+    """
+
+    decoding: DecodingConfig
+
+    def messages(self, text: str, query: Query) -> list[dict[str, str]]:
+        """Return what the judge is asked about one completion; it never learns which candidate wrote it."""
+        ...
+
+    def read(self, reply: str) -> float | None:
+        """Return the score that a reply gives, None where it gives none."""
         ...
 
 

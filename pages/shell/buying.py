@@ -96,10 +96,10 @@ def plan(environment: Environment, live: LiveSettings, budget: int) -> bool:
             icon=":material/info:",
         )
         return live.max_usd is None
+    of = {decoding.id: price for decoding, price in zip(task.decoding, prices, strict=True)}
     worst = max(
-        price.worst_usd(prompt.render(query.fields), decoding.max_tokens)
-        for decoding, price in zip(task.decoding, prices, strict=True)
-        for prompt in task.prompts
+        of[decoding.id].worst_usd(decoding.messages(prompt, query.fields), decoding.max_tokens)
+        for prompt, decoding in task.candidates
         for query in task.queries[:_SAMPLED]
     )
     most = worst * n_most if live.max_usd is None else min(worst * n_most, live.max_usd)

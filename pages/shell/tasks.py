@@ -11,7 +11,8 @@ from iapo_core.environments.live_task import LiveTask
 from iapo_core.errors import IapoError
 from iapo_core.runs import catalogue
 from iapo_core.runs.catalogue import TaskEntry
-from iapo_core.task import Task, read_task
+from iapo_core.task import Task
+from iapo_core.task_file import read_task
 from pages.shell import session
 
 _WANTED = "wanted-task"

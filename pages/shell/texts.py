@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from iapo_core.arms import Arm
 from iapo_core.environments import RecordedEnvironment
 from iapo_core.evaluate import Verdict
-from iapo_core.task import Prompt, Task
+from iapo_core.task import DecodingConfig, Message, Prompt, Task
 from pages.shell import prompts, words
 from pages.shell.evidence import Evidence
 
@@ -83,10 +83,10 @@ def compare(environment: RecordedEnvironment, task: Task, left: Arm, right: Arm)
 
 def _one(environment: RecordedEnvironment, task: Task, arm: Arm, row: int, side: str) -> None:
     candidate = environment.candidates.index(arm.candidate)
-    prompt = task.prompts[candidate // len(task.decoding)]
+    prompt, decoding = task.candidates[candidate]
     st.markdown(f"**{words.escape(prompt.title or prompt.id)}, N = {arm.n}**")
     with st.expander("Prompt", expanded=True, key=f"text-prompt-{side}"):
-        _rendered(prompt, task.queries[row].fields)
+        _rendered(prompt, decoding, task.queries[row].fields)
     stored = environment.texts(candidate, row)
     used = stored[: arm.n]
     if environment.strategy != "best_of_n":
@@ -131,16 +131,9 @@ def _one(environment: RecordedEnvironment, task: Task, arm: Arm, row: int, side:
     st.code(stored[index].text, language=None, wrap_lines=True)
 
 
-def _rendered(prompt: Prompt, fields: dict[str, str]) -> None:
-    filled = prompt.model_copy(
-        update={
-            "messages": tuple(
-                m.model_copy(update={"content": turn["content"]})
-                for m, turn in zip(prompt.messages, prompt.render(fields), strict=True)
-            )
-        }
-    )
-    prompts.show(filled)
+def _rendered(prompt: Prompt, decoding: DecodingConfig, fields: dict[str, str]) -> None:
+    turns = tuple(Message.model_construct(**turn) for turn in decoding.messages(prompt, fields))  # filled in, so past the limits
+    prompts.show(prompt.model_copy(update={"messages": turns}))
 
 
 def _one_line(fields: dict[str, str]) -> str:

@@ -7,7 +7,7 @@ from iapo_core.environments.llm import LlmEnvironment
 from iapo_core.runs.catalogue import keep_task, task_fingerprint
 from iapo_core.runs.config import RunConfig
 from iapo_core.runs.ledger import Ledger
-from iapo_core.task import parse_task
+from iapo_core.task_file import parse_task
 
 CANARY = "sk-CANARY-0123456789abcdef"
 

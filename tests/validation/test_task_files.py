@@ -6,7 +6,8 @@ import json
 import pytest
 
 from iapo_core.errors import TaskError
-from iapo_core.task import MAX_PROMPT_CHARACTERS, MAX_TASK_BYTES, parse_task, read_task
+from iapo_core.task import MAX_PROMPT_CHARACTERS
+from iapo_core.task_file import MAX_TASK_BYTES, parse_task, read_task
 
 GOOD = {
     "schema": 1,

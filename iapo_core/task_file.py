@@ -1,0 +1,87 @@
+"""Reading a task from its JSON file: everything that is wrong with it is one line with its place and the remedy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from iapo_core.errors import TaskError
+from iapo_core.task import Task
+
+MAX_TASK_BYTES = 10 * 1024 * 1024
+MAX_PROBLEMS = 20
+
+
+def parse_task(text: str | bytes, *, source: str = "task") -> Task:
+    """Read a task from JSON text.
+
+    Raises:
+        TaskError: With the place and the remedy, one line per problem.
+    """
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if len(raw) > MAX_TASK_BYTES:
+        raise TaskError(f"{source}: {len(raw):,} bytes are more than the {MAX_TASK_BYTES:,} that a task may have; split it.")
+    try:
+        data = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeDecodeError as error:
+        raise TaskError(f"{source}: this is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8.") from error
+    except UnicodeEncodeError as error:  # JSON can spell it, but no file, database or model takes it
+        before = error.object[max(error.start - 20, 0) : error.start]
+        raise TaskError(f"{source}: after {before!r} stands half of a surrogate pair; write the whole character.") from error
+    except (ValueError, RecursionError) as error:
+        raise TaskError(f"{source}: this is not valid JSON ({error}); correct it or export the task again.") from error
+    if not isinstance(data, dict):
+        raise TaskError(f"{source}: a task is one JSON object, not a {type(data).__name__}; see sample_tasks/README.md.")
+    try:
+        return Task.model_validate(data)
+    except ValidationError as error:
+        raise TaskError("\n".join(f"{source}: {line}" for line in problems(error))) from error
+
+
+def read_task(path: Path) -> Task:
+    """Read `task.json`, or the folder that holds it.
+
+    Raises:
+        TaskError: If there is no such file, or it holds no usable task.
+    """
+    file = path / "task.json" if path.is_dir() else path
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise TaskError(f"{file}: cannot be read ({error.strerror}); give a task folder or its task.json.") from error
+    return parse_task(raw, source=str(file))
+
+
+def problems(error: ValidationError) -> list[str]:
+    """Turn each of pydantic's findings into one sentence with its place."""
+    lines = []
+    found = error.errors(include_url=False, include_context=False)
+    for item in found[:MAX_PROBLEMS]:
+        place = " ".join(f"row {part + 1}" if isinstance(part, int) else str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        given = item.get("input")
+        shown = f" (got {_shown(given)})" if item["type"] != "value_error" and not isinstance(given, dict) else ""
+        lines.append(f"{place + ': ' if place else ''}{message}{shown}.")
+    return lines + [f"and {len(found) - MAX_PROBLEMS} more problems."] * (len(found) > MAX_PROBLEMS)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}… of {len(text):,} characters"
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number that JSON knows")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"the key {key!r} stands twice in one object")
+        result[key] = value
+    return result
