@@ -58,13 +58,13 @@ def reference(environment: Environment, budget: int, seed: int) -> list[tuple[in
                         total[1] += 1
             spent += sum(scales[p] for p in candidates)
         size = len(alive[0])
-        noise = rng.random((len(alive), size))
+        noise = rng.random(n_candidates * n_max)  # one order among equals for all contexts
         for c, arms in enumerate(alive):
             keyed = []
-            for i, arm in enumerate(arms):
+            for arm in arms:
                 total, n = totals[c][arm]
                 q = total / n - weights[c] * (costs[arm[0]] * arm[1]) if n else -float("inf")
-                keyed.append((-q, noise[c, i], arm))
+                keyed.append((-q, noise[arm[0] * n_max + arm[1] - 1], arm))
             keyed.sort()
             alive[c] = sorted(arm for _, _, arm in keyed[: ceil(size / 2)])
     return [arms[0] for arms in alive]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,3 +118,59 @@ class Grid:
     def arm(self, candidate: int, n: int) -> Arm:
         """Name the arm of candidate row `candidate` at scale n."""
         return Arm(self.candidates[candidate], int(n))
+
+
+_BLOCK = 2**18  # arms unpacked at once, times eight contexts
+
+
+@dataclass(frozen=True, eq=False)
+class Survivors:
+    """The arms that are left in each context, one bit each: 8 MB for 1,000 contexts of 64,000 arms, where a mask takes 64 MB.
+
+    Attributes:
+        shape: (C, P, N).
+        bits: The mask in C order, packed, shape (ceil(C P N / 8),). Eight contexts always fill whole bytes.
+    """
+
+    shape: tuple[int, int, int]
+    bits: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, mask: BoolArray) -> Self:
+        """Pack a mask, or a broadcast view of one, shape (C, P, N)."""
+        n_contexts, n_candidates, n_max = mask.shape
+        parts = [np.packbits(np.ascontiguousarray(mask[block])) for block in _blocks(n_contexts, n_candidates * n_max)]
+        return cls((n_contexts, n_candidates, n_max), np.concatenate(parts))
+
+    @classmethod
+    def everything(cls, shape: tuple[int, int, int]) -> Self:
+        """Return every arm of every context."""
+        return cls.of(np.broadcast_to(True, shape))
+
+    def mask(self) -> BoolArray:
+        """Return the mask, shape (C, P, N)."""
+        return np.unpackbits(self.bits, count=int(np.prod(self.shape))).view(bool).reshape(self.shape)
+
+    def blocks(self) -> Iterator[tuple[slice, BoolArray]]:
+        """Yield the contexts in blocks that fit into little memory: which they are, and their mask, shape (c, A)."""
+        n_contexts, n_arms = self.shape[0], self.shape[1] * self.shape[2]
+        for block in _blocks(n_contexts, n_arms):
+            packed = self.bits[block.start * n_arms // 8 : -(-block.stop * n_arms // 8)]
+            count = (block.stop - block.start) * n_arms
+            yield block, np.unpackbits(packed, count=count).view(bool).reshape(-1, n_arms)
+
+    def counts(self) -> IntArray:
+        """Return how many arms each context has left, shape (C,)."""
+        return np.concatenate([mask.sum(axis=1) for _, mask in self.blocks()])
+
+    def anywhere(self) -> BoolArray:
+        """Mark the arms that are left in any context, shape (P, N)."""
+        union = np.zeros(self.shape[1] * self.shape[2], dtype=bool)
+        for _, mask in self.blocks():
+            union |= mask.any(axis=0)
+        return union.reshape(self.shape[1:])
+
+
+def _blocks(n_contexts: int, n_arms: int) -> list[slice]:
+    size = 8 * max(_BLOCK // n_arms, 1)
+    return [slice(start, min(start + size, n_contexts)) for start in range(0, n_contexts, size)]

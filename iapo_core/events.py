@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from iapo_core.arms import BoolArray, FloatArray, IntArray
+from iapo_core.arms import BoolArray, FloatArray, IntArray, Survivors
 from iapo_core.errors import StoreError
 from iapo_core.policy import Policy
 
@@ -79,19 +79,29 @@ class Estimated:
     mean_costs: FloatArray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Trimmed:
     """What is left after the round.
 
     Attributes:
         round: As planned.
-        alive: Surviving arms per context, shape (C, P, N).
+        survivors: Surviving arms per context, packed.
         cut: Lowest Q that stayed, per context, nan where nothing was cut, shape (C,).
     """
 
     round: int
-    alive: BoolArray
+    survivors: Survivors
     cut: FloatArray
+
+    def __init__(self, round: int, alive: BoolArray | Survivors, cut: FloatArray) -> None:
+        object.__setattr__(self, "round", round)
+        object.__setattr__(self, "survivors", alive if isinstance(alive, Survivors) else Survivors.of(alive))
+        object.__setattr__(self, "cut", cut)
+
+    @property
+    def alive(self) -> BoolArray:
+        """Surviving arms per context, unpacked anew at each call, shape (C, P, N)."""
+        return self.survivors.mask()
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +121,9 @@ def to_json(event: Event) -> str:
     data: dict[str, Any] = {"kind": type(event).__name__.lower()}
     for field in dataclasses.fields(event):
         value = getattr(event, field.name)
+        if isinstance(value, Survivors):
+            data["alive"] = {"dtype": "bool", "shape": value.shape, "b64": base64.b64encode(value.bits.tobytes()).decode()}
+            continue
         if isinstance(value, np.ndarray):
             value = _pack(value)
         elif isinstance(value, Policy):
@@ -130,7 +143,7 @@ def from_json(text: str) -> Event:
         kind = _KINDS[data.pop("kind")]
         for name, value in data.items():
             if isinstance(value, dict) and "b64" in value:
-                data[name] = _unpack(value)
+                data[name] = _packed_arms(value) if name == "alive" else _unpack(value)
             elif name == "policy":
                 data[name] = Policy.model_validate(value)
         event: Event = kind(**data)
@@ -139,15 +152,17 @@ def from_json(text: str) -> Event:
     return event
 
 
+def _packed_arms(value: dict[str, Any]) -> Survivors:
+    n_contexts, n_candidates, n_max = value["shape"]
+    bits = np.frombuffer(base64.b64decode(value["b64"]), np.uint8)
+    if len(bits) != -(-n_contexts * n_candidates * n_max // 8):
+        raise ValueError(f"{len(bits)} bytes do not mark {n_contexts} x {n_candidates} x {n_max} arms")
+    return Survivors((n_contexts, n_candidates, n_max), bits)
+
+
 def _pack(array: NDArray[Any]) -> dict[str, Any]:
-    if array.dtype == bool:
-        return {"dtype": "bool", "shape": array.shape, "b64": base64.b64encode(np.packbits(array).tobytes()).decode()}
     return {"dtype": array.dtype.str, "shape": array.shape, "b64": base64.b64encode(array.tobytes()).decode()}
 
 
 def _unpack(value: dict[str, Any]) -> NDArray[Any]:
-    raw = base64.b64decode(value["b64"])
-    shape = tuple(value["shape"])
-    if value["dtype"] == "bool":
-        return np.unpackbits(np.frombuffer(raw, np.uint8), count=int(np.prod(shape))).astype(bool).reshape(shape)
-    return np.frombuffer(raw, np.dtype(value["dtype"])).reshape(shape).copy()
+    return np.frombuffer(base64.b64decode(value["b64"]), np.dtype(value["dtype"])).reshape(tuple(value["shape"])).copy()

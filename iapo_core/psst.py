@@ -12,7 +12,7 @@ from math import ceil, log2
 
 import numpy as np
 
-from iapo_core.arms import BoolArray, FloatArray, Grid, IntArray
+from iapo_core.arms import BoolArray, FloatArray, Grid, IntArray, Survivors
 from iapo_core.environment import Environment, Pulls
 from iapo_core.errors import AlgorithmError
 from iapo_core.estimates import Estimates
@@ -40,8 +40,7 @@ def psst(
         Per round Planned, Pulled, Estimated, Trimmed; at the end Finished.
     """
     run = _Run(grid, environment, budget, rng, method)
-    survivors = np.broadcast_to(np.arange(grid.n_arms), (len(grid.contexts), grid.n_arms))
-    yield from run.trim(survivors, first_round=1, n_rounds=ceil(log2(grid.n_arms)))
+    yield from run.trim(Survivors.everything(grid.shape), first_round=1, n_rounds=ceil(log2(grid.n_arms)))
 
 
 def psst_topk(
@@ -83,10 +82,13 @@ def psst_topk(
     n_rounds = 1 + ceil(log2(k * grid.n_max))
     everyone = np.ones(n_candidates, dtype=int)
     yield from run.buy(1, n_rounds, "screen", everyone, int(rho * budget))
-    best = run.ranked(run.estimates.q()[:, :, 0])[:, :k]  # (C, K) candidates, best at N = 1 first
-    arms = (np.sort(best, axis=1)[..., None] * grid.n_max + np.arange(grid.n_max)).reshape(len(best), -1)  # (C, K N)
-    yield Trimmed(round=1, alive=run.mask(arms), cut=np.full(len(best), np.nan))
-    yield from run.trim(arms, first_round=2, n_rounds=n_rounds)
+    contexts = grid.contexts
+    q = run.estimates.reward[contexts.which, :, 0] - contexts.cost_weights[:, None] * run.estimates.mean_costs  # (C, P)
+    rows = np.broadcast_to(np.arange(n_candidates), q.shape)
+    kept, _ = _best(np.where(np.isnan(q), -np.inf, q), k, rng.random(n_candidates), rows)
+    survivors = Survivors.of(np.broadcast_to(kept[..., None], grid.shape))
+    yield Trimmed(round=1, alive=survivors, cut=np.full(len(kept), np.nan))
+    yield from run.trim(survivors, first_round=2, n_rounds=n_rounds)
 
 
 class _Run:
@@ -100,20 +102,17 @@ class _Run:
         self.rng = rng
         self.estimates = Estimates(len(grid.candidates), grid.n_max, grid.contexts, environment.strategy, method)
 
-    def trim(self, survivors: IntArray, *, first_round: int, n_rounds: int) -> Iterator[Event]:
-        """Halve the arms of every context per round; survivors are flat arm indices, shape (C, S)."""
+    def trim(self, survivors: Survivors, *, first_round: int, n_rounds: int) -> Iterator[Event]:
+        """Halve the arms of every context per round."""
         for number in range(first_round, n_rounds + 1):
             # n_r = floor(T / R), with what earlier rounds could not spend carried over.
             money = (self.budget - self.spent) // (n_rounds - number + 1)
-            yield from self.buy(number, n_rounds, "trim", self._scales(survivors), money)
-            q = self.estimates.q().reshape(len(survivors), -1)  # (C, A)
-            values = np.take_along_axis(q, survivors, axis=1)  # (C, S)
-            n_kept = ceil(survivors.shape[1] / 2)
-            best = self.ranked(values)[:, :n_kept]
-            cut = np.take_along_axis(values, best[:, -1:], axis=1)[:, 0]
-            survivors = np.sort(np.take_along_axis(survivors, best, axis=1), axis=1)
-            yield Trimmed(round=number, alive=self.mask(survivors), cut=cut)
-        yield Finished(spent=self.spent, policy=self._policy(survivors[:, 0]))
+            scales = (survivors.anywhere() * np.arange(1, self.grid.n_max + 1)).max(axis=1)  # (P,)
+            yield from self.buy(number, n_rounds, "trim", scales, money)
+            survivors, cut = self._halved(survivors)
+            yield Trimmed(round=number, alive=survivors, cut=cut)
+        arms = np.concatenate([mask.argmax(axis=1) for _, mask in survivors.blocks()])  # one is left per context
+        yield Finished(spent=self.spent, policy=self._policy(arms))
 
     def buy(self, number: int, n_rounds: int, purpose: str, scales: IntArray, money: int) -> Iterator[Event]:
         """Pull each candidate floor(money / M) times at its scale; scales are 0 where nothing is pulled, shape (P,)."""
@@ -139,23 +138,24 @@ class _Run:
             mean_costs=costs,
         )
 
-    def ranked(self, values: FloatArray) -> IntArray:
-        """Order each row from best to worst, ties at random, nan last; shape as given."""
-        noise = self.rng.random(values.shape)
-        return np.lexsort((noise, -np.where(np.isnan(values), -np.inf, values)), axis=-1)
+    def _halved(self, survivors: Survivors) -> tuple[Survivors, FloatArray]:
+        """Keep the better half of every context's arms, block by block of contexts; also return the least Q kept, (C,).
 
-    def mask(self, survivors: IntArray) -> BoolArray:
-        """Mark the surviving arms, shape (C, P, N)."""
-        alive = np.zeros((len(survivors), self.grid.n_arms), dtype=bool)
-        np.put_along_axis(alive, survivors, True, axis=1)
-        return alive.reshape(self.grid.shape)
-
-    def _scales(self, survivors: IntArray) -> IntArray:
-        """Return the largest scale at which each candidate survives in any context, shape (P,)."""
-        scales = np.zeros(len(self.grid.candidates), dtype=int)
-        arms = np.unique(survivors)
-        np.maximum.at(scales, arms // self.grid.n_max, arms % self.grid.n_max + 1)
-        return scales
+        Arms tie as one random order says, the same in all contexts, so that contexts do not keep different arms for nothing.
+        """
+        contexts = self.grid.contexts
+        reward = np.where(np.isnan(self.estimates.reward), -np.inf, self.estimates.reward).reshape(len(contexts.distinct), -1)
+        cost = np.nan_to_num(self.estimates.mean_costs[:, None] * np.arange(1, self.grid.n_max + 1)).ravel()  # (A,)
+        noise = self.rng.random(self.grid.n_arms)
+        parts, cuts = [], np.empty(len(contexts))
+        for block, mask in survivors.blocks():
+            arms = (np.flatnonzero(mask) % self.grid.n_arms).reshape(len(mask), -1)  # (c, S)
+            values = np.stack([reward[w].take(row) for w, row in zip(contexts.which[block], arms, strict=True)])
+            values -= contexts.cost_weights[block, None] * cost.take(arms)
+            kept, cuts[block] = _best(values, ceil(arms.shape[1] / 2), noise, arms)
+            mask[mask] = kept.ravel()
+            parts.append(np.packbits(mask))
+        return Survivors(survivors.shape, np.concatenate(parts)), np.where(np.isfinite(cuts), cuts, np.nan)
 
     def _affordable(self, scales: IntArray, money: int) -> tuple[IntArray, IntArray, str]:
         """Return sizes, repeats and a note; what the money cannot buy is not bought."""
@@ -190,3 +190,23 @@ class _Run:
             objectives=self.environment.objectives,
             is_simulated=self.environment.is_simulated,
         )
+
+
+def _best(values: FloatArray, n_kept: int, noise: FloatArray, arms: IntArray) -> tuple[BoolArray, FloatArray]:
+    """Mark the n_kept highest values of each row, the least noise first among equal ones; also return the least kept, (c,).
+
+    Args:
+        values: -inf where nothing is known, shape (c, S).
+        n_kept: How many stay.
+        noise: One number per arm, shape (A,).
+        arms: Which arm each value belongs to, shape (c, S).
+    """
+    cut = np.partition(values, -n_kept, axis=1)[:, -n_kept]
+    kept, tied = values > cut[:, None], values == cut[:, None]
+    room = n_kept - kept.sum(axis=1)
+    crowded = tied.sum(axis=1) > room
+    kept |= tied & ~crowded[:, None]
+    for row in np.flatnonzero(crowded):
+        rivals = np.flatnonzero(tied[row])
+        kept[row, rivals[np.argsort(noise[arms[row, rivals]])[: room[row]]]] = True
+    return kept, cut

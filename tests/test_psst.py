@@ -13,6 +13,7 @@ from iapo_core.environment import default_grid
 from iapo_core.errors import AlgorithmError, BudgetError, PolicyError, TaskError
 from iapo_core.events import Estimated, Finished, Planned, Pulled, Trimmed, to_json
 from iapo_core.optimize import ALGORITHMS, policy_so_far, start
+from iapo_core.psst import _best
 from iapo_core.task import Context
 from tests.conftest import outcomes_environment, votes_environment
 
@@ -112,6 +113,25 @@ def test_unsampled_arms_never_beat_sampled_ones():
                 n_alive = event.alive[0].sum()
                 if sampled.sum() >= n_alive * 2:
                     assert (event.alive & ~sampled).sum() == 0
+
+
+def test_the_best_half_is_kept_and_equal_arms_are_drawn_alike_in_all_contexts():
+    rng = np.random.default_rng(0)
+    noise = rng.random(9)
+    values = rng.choice([0.0, 0.5, 1.0, -np.inf], (40, 9))
+    arms = np.broadcast_to(np.arange(9), values.shape)
+    kept, cut = _best(values, 5, noise, arms)
+    for row in range(40):
+        order = sorted(range(9), key=lambda a, row=row: (-values[row, a], noise[a]))
+        assert set(np.flatnonzero(kept[row])) == set(order[:5])
+        assert cut[row] == values[row, order[4]]
+
+
+def test_blocks_of_contexts_change_no_figure(monkeypatch):
+    contexts = iapo.Contexts(tuple(f"c{i}" for i in range(30)), np.ones((30, 1)), np.geomspace(1e-3, 1, 30))
+    whole = iapo.optimize(VOTES, budget=900, contexts=contexts)
+    monkeypatch.setattr("iapo_core.arms._BLOCK", 1)
+    assert [to_json(e) for e in iapo.optimize(VOTES, budget=900, contexts=contexts).events] == [to_json(e) for e in whole.events]
 
 
 def test_topk_screens_at_one_and_keeps_k_prompts_per_context():

@@ -46,7 +46,7 @@ class RoundTable:
             self._estimated = event
         elif isinstance(event, Trimmed) and self._plan and self._drawn and self._estimated:
             plan, drawn = self._plan, self._drawn
-            left = event.alive.sum(axis=(1, 2))  # (C,)
+            left = event.survivors.counts()  # (C,)
             shown = f"{left.min():,}" if left.min() == left.max() else f"{left.min():,}-{left.max():,}"
             yield (
                 f"{plan.round:>3}/{plan.n_rounds:<3} {plan.purpose:<8} {int((plan.repeats > 0).sum()):>7} "

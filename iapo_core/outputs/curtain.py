@@ -62,12 +62,12 @@ class Curtain:
 def survival_curtain(history: History, labels: Labels, budget: int) -> Curtain:
     """Compute the curtain."""
     n_arms = history.grid.n_arms
-    counts = [r.alive.sum(axis=(1, 2)) for r in history.rounds]
+    counts = [r.survivors.counts() for r in history.rounds]
     return Curtain(
         labels=labels,
         rounds=np.array([0, *(r.number for r in history.rounds)]),
         per_context=np.array([(n_arms, n_arms), *((int(c.min()), int(c.max())) for c in counts)]),
-        anywhere=np.array([n_arms, *(int(r.alive.any(axis=0).sum()) for r in history.rounds)]),
+        anywhere=np.array([n_arms, *(int(r.survivors.anywhere().sum()) for r in history.rounds)]),
         spent=np.array([0, *(r.spent for r in history.rounds)]),
         budget=budget,
         n_rounds=max(history.n_rounds, 1),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from iapo_core.arms import BoolArray, FloatArray, Grid, IntArray
+from iapo_core.arms import BoolArray, FloatArray, Grid, IntArray, Survivors
 from iapo_core.events import Estimated, Event, Finished, Planned, Pulled, Trimmed
 from iapo_core.outputs.palette import MOST_HIGHLIGHTED
 
@@ -22,7 +22,7 @@ class Round:
     n_completions: int
     spent: int
     estimated: Estimated
-    alive: BoolArray  # (C, P, N)
+    survivors: Survivors
     cut: FloatArray  # (C,)
 
 
@@ -72,11 +72,10 @@ class History:
             elif isinstance(event, Estimated):
                 estimated = event
             elif isinstance(event, Trimmed) and plan and drawn and estimated:
-                left[alive & ~event.alive] = event.round
-                alive = event.alive
-                rounds.append(
-                    Round(event.round, plan.purpose, plan.note, drawn.n_completions, drawn.spent, estimated, alive, event.cut)
-                )
+                still = event.alive
+                left[alive & ~still] = event.round
+                alive, spending = still, (drawn.n_completions, drawn.spent)
+                rounds.append(Round(event.round, plan.purpose, plan.note, *spending, estimated, event.survivors, event.cut))
                 plan = None
             elif isinstance(event, Finished):
                 rows = {name: row for row, name in enumerate(grid.candidates)}

@@ -56,7 +56,7 @@ class ContextRounds:
 def contexts_by_rounds(history: History, labels: Labels) -> ContextRounds:
     """Compute arms left per context and round, and the picks at the end."""
     n_contexts = len(history.grid.contexts)
-    columns = [np.full(n_contexts, history.grid.n_arms), *(r.alive.sum(axis=(1, 2)) for r in history.rounds)]
+    columns = [np.full(n_contexts, history.grid.n_arms), *(r.survivors.counts() for r in history.rounds)]
     picks: tuple[str, ...] = ()
     if history.picks is not None:
         picks = tuple(f"{labels.candidate(int(p), 20)}, N={n}" for p, n in history.picks)
