@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--budgets", default="1000,5000,20000", help="completions, as in 1000,5000 (default 1000,5000,20000)")
     bench.add_argument("--runs", type=int, default=50, help="reshuffles of each environment's queries (default 50)")
     bench.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
-    bench.add_argument("--executor", default="local", help="local:N for N processes (default: one per core)")
+    bench.add_argument("--executor", default="local", help="local:N processes (default: one per core) or dask://HOST:PORT")
     bench.add_argument("--out", type=Path, required=True, help="parquet file of all runs; an interrupted bench goes on from it")
     bench.add_argument("--html", type=Path, help="write a page with the figures here")
     bench.add_argument("--reference", help="whom the others are tested against (default: the first algorithm)")

@@ -33,7 +33,7 @@ class Arena:
 
     Attributes:
         name: As tables show it.
-        path: Where a table or task lies, the same on every worker; empty for a simulation.
+        path: Where a table or task lies on the machine that was asked; empty for a simulation.
         digest: SHA-256 of its files, or of the recipe.
         generator: Which simulation, empty for files.
         seed: Of the simulation's distributions.
@@ -69,9 +69,37 @@ def arena(text: str, path: Path | None = None) -> Arena:
     if place.suffix != ".npz" and (folder / "task.json").is_file() and read_task(folder / "task.json").origin == "live":
         raise BenchError(f"{text!r} buys its completions from a model; a bench takes recorded, counted or simulated ones.")
     load_environment(place)
-    files = [place] if place.suffix == ".npz" else sorted(p for p in folder.iterdir() if p.suffix in (".json", ".parquet"))
-    digest = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
+    digest = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in _files(place))).hexdigest()
     return Arena(place.stem if place.suffix == ".npz" else folder.name, str(place), digest)
+
+
+def _files(place: Path) -> list[Path]:
+    """Return what a table or a task consists of."""
+    if place.suffix == ".npz":
+        return [place]
+    folder = place if place.is_dir() else place.parent
+    return sorted(p for p in folder.iterdir() if p.suffix in (".json", ".parquet"))
+
+
+def content(made: Arena) -> dict[str, bytes]:
+    """Return the files of an arena by name, for a machine that does not have them."""
+    return {file.name: file.read_bytes() for file in _files(Path(made.path))}
+
+
+_DELIVERED: dict[str, list[Path]] = {}  # digest -> where its files were put in this process, the newest last
+
+
+def deliver(made: Arena, files: dict[str, bytes], folder: Path) -> None:
+    """Write an arena's files into a folder, and open it from there from now on."""
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    place = Path(made.path)
+    _DELIVERED.setdefault(made.digest, []).append(folder / place.name if place.name in files else folder)
+
+
+def retract(made: Arena, folder: Path) -> None:
+    """Forget a folder that `deliver` filled."""
+    _DELIVERED[made.digest] = [place for place in _DELIVERED[made.digest] if folder not in (place, place.parent)]
 
 
 def _simulated(text: str, kind: str, rest: str) -> Arena:
@@ -127,7 +155,9 @@ def _n_queries(made: Arena) -> int:
 @lru_cache(maxsize=4)
 def opened(made: Arena) -> Known:
     """Open an arena once per process."""
-    return simulate(_recipe(made), seed=0) if made.generator else load_environment(made.path)
+    if made.generator:
+        return simulate(_recipe(made), seed=0)
+    return load_environment((_DELIVERED.get(made.digest) or [Path(made.path)])[-1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ the same split and the same stream, which pairs them.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -23,6 +24,9 @@ from iapo_core.optimize import start
 from iapo_core.policy import Policy
 
 Row = dict[str, Any]
+_ONE_AT_A_TIME = (
+    threading.Lock()
+)  # a Dask worker may have threads; credit tables and environments are shared and not made for that
 
 
 class Cell(NamedTuple):
@@ -59,7 +63,8 @@ def run_cells(cells: Sequence[Cell], seed: int) -> list[Row]:
     Raises:
         IapoError: If an algorithm refuses its options.
     """
-    return [_run_cell(cell, seed) for cell in cells]
+    with _ONE_AT_A_TIME:
+        return [_run_cell(cell, seed) for cell in cells]
 
 
 def _run_cell(cell: Cell, seed: int) -> Row:

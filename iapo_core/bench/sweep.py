@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import groupby, product
+from itertools import product
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +18,6 @@ from iapo_core.bench.executors import Executor
 from iapo_core.bench.spelled import Spelled
 from iapo_core.errors import BenchError
 
-_CHUNK = 24  # cells; about half a second and more
 _SAVE_S = 5.0
 _MARK = b"iapo.bench"
 
@@ -54,7 +53,7 @@ class Sweep:
 
         Args:
             out: The parquet file; rows of an earlier, smaller or interrupted sweep of the same seed are kept and used.
-            executor: Who makes the chunks.
+            executor: Who makes them.
             on_rows: Told how many cells are done.
 
         Raises:
@@ -66,7 +65,7 @@ class Sweep:
         on_rows(len(cells) - len(missing))
         n_done, saved_at = len(cells) - len(missing), time.monotonic()
         try:
-            for made in executor.run(_chunks(missing), self.seed):
+            for made in executor.run(missing, self.seed):
                 rows.update((_key(row), row) for row in made)
                 n_done += len(made)
                 on_rows(n_done)
@@ -149,17 +148,6 @@ def _parsed(stream: BinaryIO, name: str) -> tuple[list[Row], dict[str, Any]]:
 
 def _key(row: Row) -> tuple[str, str, int, int]:
     return row["environment"], row["algorithm"], row["budget"], row["run"]
-
-
-def _chunks(cells: list[Cell]) -> list[list[Cell]]:
-    """Join whole reshuffles, which share what is expensive to open, until a chunk is worth sending."""
-    chunks: list[list[Cell]] = []
-    for _, group in groupby(cells, key=lambda cell: (cell.arena.name, cell.run)):
-        if chunks and len(chunks[-1]) < _CHUNK:
-            chunks[-1] += group
-        else:
-            chunks.append(list(group))
-    return chunks
 
 
 def budgets(text: str) -> tuple[int, ...]:
