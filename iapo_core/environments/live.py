@@ -119,12 +119,16 @@ class Reserved(NamedTuple):
 Settled = tuple[Key, Answer, Literal["settled", "failed"]]
 
 
-class CompletionStore(Protocol):
-    """Where completions are reserved before a call and settled after it; every method is one transaction."""
+class CompletionSource(Protocol):
+    """Where stored completions are read."""
 
     def load(self, cells: Sequence[str]) -> dict[Key, Answer]:
         """Return what is settled of these cells."""
         ...
+
+
+class CompletionStore(CompletionSource, Protocol):
+    """Where completions are reserved before a call and settled after it; every method is one transaction."""
 
     def reserve(self, wanted: Sequence[Wanted]) -> Reserved:
         """Reserve what nobody else has and the caps allow, in the order given."""

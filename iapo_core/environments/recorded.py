@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,6 +36,8 @@ class Completion:
     completion_tokens: int
     finish_reason: str | None
     error: str | None
+    prompt_tokens: int = 0
+    usd: float = nan
 
 
 class RecordedEnvironment(Evaluated):
@@ -132,6 +135,7 @@ class RecordedEnvironment(Evaluated):
                 completion_tokens=int(self._data["completion_tokens"][row]),
                 finish_reason=self._data["finish_reason"][row],
                 error=self._data["error"][row],
+                prompt_tokens=int(self._data["prompt_tokens"][row]),
             )
             for s, row in enumerate(self._rows[candidate, query])
         ]

@@ -1,0 +1,182 @@
+"""A live task with its draws at hand: which sample comes next, how each is scored, what it cost; not where it comes from."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections import Counter
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from iapo_core.arms import FloatArray, IntArray
+from iapo_core.environment import NO_VOTE, Outcomes, Pulls
+from iapo_core.environments.live import Answer, CompletionSource, Key, LiveSettings, Wanted
+from iapo_core.environments.live_task import LiveTask
+from iapo_core.environments.recorded import Completion
+from iapo_core.errors import TaskError
+from iapo_core.scorers import make_scorer
+from iapo_core.task import Task
+from iapo_core.utility import rewards
+
+Cell = tuple[int, int]  # candidate, query
+
+
+class Drawn(NamedTuple):
+    """A completion as the run drew it."""
+
+    answer: Answer
+    scores: FloatArray  # (K,)
+    vote: int
+    cost: float
+
+
+class JudgedTask(LiveTask):
+    """A live task whose draws are kept in a store and judged here; subclasses say what happens to those that are missing.
+
+    Sample i of a cell is an independent draw. Every run takes a cell's draws in order, so equal runs ask for equal keys.
+
+    Args:
+        task: With origin "live".
+        settings: What the store's keys are made of, beside the task.
+        store: Where completions are kept.
+        seed: Splits the queries.
+    """
+
+    def __init__(self, task: Task, settings: LiveSettings, store: CompletionSource, *, seed: int = 0) -> None:
+        super().__init__(task, seed=seed)
+        self._settings, self._store = settings, store
+        self._scorers = [make_scorer(objective) for objective in task.objectives]
+        self._codes: dict[str, int] = {}
+        self._gold = self._golds()
+        self._taken: Counter[str] = Counter()
+        self._held: dict[Cell, list[Drawn]] = {}
+
+    def for_run(self, seed: int) -> Self:
+        """Return this environment at the first draw of every cell."""
+        other = copy.copy(self)
+        other._taken, other._held = Counter(), {}
+        return other
+
+    def reward_curves(self, queries: IntArray, weights: FloatArray) -> FloatArray:
+        """Estimate the reward from what this run has drawn, nan where a cell has too few draws; shape (W, P, X', N)."""
+        curves = np.full((len(weights), len(self.candidates), len(queries), self.n_max), np.nan)
+        for p in range(len(self.candidates)):
+            for x, query in enumerate(queries):
+                if drawn := self._held.get((p, int(query))):
+                    scores = np.array([[one.scores for one in drawn]])  # (1, n, K)
+                    votes = np.array([[one.vote for one in drawn]], dtype=np.int32)
+                    reward = rewards(self.strategy, weights, scores, votes, self._gold[[int(query)]])[0]  # (W, n)
+                    n = min(reward.shape[1], self.n_max)
+                    curves[:, p, x, :n] = reward[:, :n]
+        return curves
+
+    def mean_costs(self) -> FloatArray:
+        """Return the mean cost of the completions that this run has drawn, nan where there is none; shape (P,)."""
+        sums, counts = np.zeros(len(self.candidates)), np.zeros(len(self.candidates))
+        for (p, _), drawn in self._held.items():
+            sums[p] += sum(one.cost for one in drawn)
+            counts[p] += len(drawn)
+        mean: FloatArray = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+        return mean
+
+    def texts(self, candidate: int, query: int) -> list[Completion]:
+        """Return the completions of one cell that this run has drawn, in the order drawn."""
+        asked = self.task.queries[query]
+        votes = self.strategy != "best_of_n"
+        return [
+            Completion(
+                text=one.answer.text,
+                answer=self._scorers[0].extract(one.answer.text, asked) if votes and one.answer.error is None else None,
+                scores=tuple(map(float, one.scores)),
+                cost=one.cost,
+                completion_tokens=one.answer.completion_tokens,
+                finish_reason=one.answer.finish_reason,
+                error=one.answer.error,
+                prompt_tokens=one.answer.prompt_tokens,
+                usd=one.answer.usd,
+            )
+            for one in self._held.get((candidate, query), [])
+        ]
+
+    def _wanted(self, pulls: Pulls) -> list[list[Wanted]]:
+        """Return the next draws of every pull; they count as taken."""
+        return [
+            [self._next(int(candidate), int(query)) for _ in range(int(size))]
+            for candidate, query, size in zip(pulls.candidates, pulls.queries, pulls.sizes, strict=True)
+        ]
+
+    def _next(self, candidate: int, query: int) -> Wanted:
+        prompt, d = self._pairs[candidate]
+        decoding, asked = self.task.decoding[d], self.task.queries[query]
+        messages = tuple(decoding.messages(prompt, asked.fields))
+        identity = [
+            decoding.model_dump(mode="json", include={"model", "temperature", "top_p", "max_tokens"}),
+            self._settings.identity or self._settings.api_base,
+            messages,
+        ]
+        cell = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        key = Key(cell, self._taken[cell])
+        self._taken[cell] += 1
+        return Wanted(key, self._worst_usd(d, messages), decoding.model, prompt.id, asked.id, messages, d)
+
+    def _worst_usd(self, decoding: int, messages: tuple[dict[str, str], ...]) -> float:
+        """Return the most that a call can cost; nothing is called here."""
+        return 0.0
+
+    def _outcomes(self, pulls: Pulls, answers: list[list[Answer]], n_reused: int) -> Outcomes:
+        queries = [int(query) for query in pulls.queries]
+        scores, votes, costs, n_failed = self._judged(answers, queries)
+        for i, (candidate, query, row) in enumerate(zip(pulls.candidates, queries, answers, strict=True)):
+            drawn = [Drawn(answer, scores[i, j], int(votes[i, j]), float(costs[i, j])) for j, answer in enumerate(row)]
+            self._held.setdefault((int(candidate), query), []).extend(drawn)
+        return Outcomes(
+            costs=costs,
+            objectives=None if self.strategy == "majority_vote" else scores,
+            answers=None if self.strategy == "best_of_n" else votes,
+            gold=None if self.strategy == "best_of_n" else self._gold[pulls.queries],
+            n_reused=n_reused,
+            n_failed=n_failed,
+        )
+
+    def _judged(self, answers: list[list[Answer]], queries: list[int]) -> tuple[FloatArray, IntArray, FloatArray, int]:
+        """Score rows of completions in the order asked for, never in that of arrival; padding costs and votes nothing."""
+        width = max(map(len, answers), default=0)
+        scores = np.zeros((len(answers), width, len(self._scorers)))
+        votes = np.full((len(answers), width), NO_VOTE, dtype=np.int32)
+        costs = np.zeros((len(answers), width))
+        n_failed = 0
+        for i, (row, q) in enumerate(zip(answers, queries, strict=True)):
+            query = self.task.queries[q]
+            for j, answer in enumerate(row):
+                costs[i, j] = self._cost(answer)
+                if answer.error is not None:
+                    scores[i, j] = self.objective_ranges[:, 0]
+                    n_failed += 1
+                    continue
+                found = [scorer.score(answer.text, query) for scorer in self._scorers]
+                scores[i, j] = np.clip(found, self.objective_ranges[:, 0], self.objective_ranges[:, 1])
+                if self.strategy != "best_of_n" and (vote := self._scorers[0].extract(answer.text, query)) is not None:
+                    votes[i, j] = self._codes.setdefault(vote.casefold(), len(self._codes))
+        return scores, votes, costs, n_failed
+
+    def _cost(self, answer: Answer) -> float:
+        return self.task.cost.cost(
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+            usd=answer.usd,
+            seconds=answer.latency_s,
+        )
+
+    def _golds(self) -> IntArray:
+        golds = [q.gold if isinstance(q.gold, str) else None for q in self.task.queries]
+        if self.strategy != "best_of_n" and None in golds:
+            blank = self.task.queries[golds.index(None)].id
+            raise TaskError(
+                f"Task {self.name!r}: query {blank!r} has no gold answer, which a majority vote is judged by; add it."
+            )
+        return np.array(
+            [NO_VOTE if gold is None else self._codes.setdefault(gold.casefold(), len(self._codes)) for gold in golds],
+            dtype=np.int32,
+        )
