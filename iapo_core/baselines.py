@@ -7,6 +7,7 @@ Settings after Mahmud et al., AAAI-26, evaluation. The bandits pull in small bat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count, islice
 from math import ceil, log2
 
 import numpy as np
@@ -22,6 +23,7 @@ TEMPERATURE = 0.05
 EXPLORATION = 0.1
 _ROUNDS = 10  # how often a bandit reports; it decides more often
 _BATCH = 8  # pulls between two decisions
+_BLIND_BATCH = 512  # pulls of a rule that decides nothing meanwhile
 
 Rule = Callable[["_Bandit"], tuple[IntArray, IntArray]]  # -> candidate rows and scales of the next pulls
 
@@ -32,6 +34,7 @@ class _Bandit:
     def __init__(self, grid: Grid, environment: Environment, budget: int, rng: np.random.Generator) -> None:
         self.grid, self.environment, self.budget, self.rng = grid, environment, budget, rng
         self.spent = 0
+        self.left = 0  # of the round's money
         self.estimates = Estimates(len(grid.candidates), grid.n_max, grid.contexts, environment.strategy, "blocks")
 
     def report(self, number: int, n_rounds: int, money: int, rule: Rule) -> Iterator[Event]:
@@ -39,9 +42,9 @@ class _Bandit:
         before, n_reused, n_failed = self.spent, 0, 0
         repeats = np.zeros(len(self.grid.candidates), dtype=int)
         largest = np.zeros_like(repeats)
-        while self.spent - before < money:
+        while (left := money - (self.spent - before)) > 0:
+            self.left = left
             candidates, scales = rule(self)
-            left = money - (self.spent - before)
             scales = np.minimum(scales, np.maximum(left - (np.cumsum(scales) - scales), 0))  # the last pull takes what is left
             candidates, scales = candidates[scales > 0], scales[scales > 0]
             if not len(candidates):
@@ -101,12 +104,14 @@ def _play(bandit: _Bandit, rule: Rule) -> Iterator[Event]:
 
 def uniform(grid: Grid, environment: Environment, *, budget: int, rng: np.random.Generator) -> Iterator[Event]:
     """Pull every prompt at N_max in turn, then take the best arm per context."""
-    turn = iter(range(10**12))
+    turn = count()
     n_candidates = len(grid.candidates)
 
     def rule(bandit: _Bandit) -> tuple[IntArray, IntArray]:
-        rows = np.array([next(turn) % n_candidates for _ in range(_BATCH)])
-        return rows, np.full(_BATCH, grid.n_max)
+        is_last = bandit.left == bandit.budget - bandit.spent  # only then is a pull cut short
+        n_pulls = min(max(_BLIND_BATCH // grid.n_max, 1), max(bandit.left // grid.n_max, int(is_last)))
+        rows = np.array(list(islice(turn, n_pulls)), dtype=int) % n_candidates
+        return rows, np.full(n_pulls, grid.n_max)
 
     return _play(_Bandit(grid, environment, budget, rng), rule)
 
@@ -170,7 +175,7 @@ def triple(
         rows = np.flatnonzero(active.any(axis=0))
         queue = _cycle(rows, bandit.rng)
         money = (budget - bandit.spent) // (n_rounds - number + 1)
-        yield from bandit.report(number, n_rounds, money, lambda _, q=queue: (next(q), np.ones(_BATCH, dtype=int)))  # type: ignore[misc]
+        yield from bandit.report(number, n_rounds, money, lambda bandit, q=queue: _first(q, bandit.left))  # type: ignore[misc]
         q = np.where(active, np.nan_to_num(bandit.estimates.q()[:, :, 0], nan=-1e300), -np.inf)
         order = np.lexsort((rng.random(q.shape), -q), axis=-1)
         kept = order[:, : 1 if number == n_rounds else ceil(int(active[0].sum()) / 2)]
@@ -203,11 +208,13 @@ def _one_by_one(choose: Callable[[_Bandit, int, FloatArray], int]) -> Rule:
     return rule
 
 
-def _cycle(rows: IntArray, rng: np.random.Generator) -> Iterator[IntArray]:
-    """Yield batches that walk through the rows in random orders, none twice before all were met once."""
-    waiting: list[int] = []
+def _first(queue: Iterator[int], n: int) -> tuple[IntArray, IntArray]:
+    """Return the next candidates of a queue for pulls of one completion, at most as many as there is money for."""
+    rows = np.array(list(islice(queue, min(n, _BLIND_BATCH))), dtype=int)
+    return rows, np.ones(len(rows), dtype=int)
+
+
+def _cycle(rows: IntArray, rng: np.random.Generator) -> Iterator[int]:
+    """Walk through the rows in random orders, none twice before all were met once."""
     while True:
-        while len(waiting) < _BATCH:
-            waiting += rng.permutation(rows).tolist()
-        yield np.array(waiting[:_BATCH])
-        waiting = waiting[_BATCH:]
+        yield from rng.permutation(rows).tolist()

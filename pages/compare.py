@@ -9,7 +9,8 @@ from iapo_core.bench.summary import Line, summarise
 from iapo_core.bench.sweep import Sweep, budgets, parse_rows
 from iapo_core.errors import IapoError
 from iapo_core.optimize import ALGORITHMS
-from iapo_core.outputs.budgets import bench_page, budget_curves, draw_budget_curves
+from iapo_core.outputs.bench_page import bench_page
+from iapo_core.outputs.budgets import budget_curves, draw_budget_curves
 from iapo_core.runs import catalogue
 from pages.shell import charts, guard, session
 
@@ -99,7 +100,7 @@ def uploaded() -> None:
 
 def draw(lines: list[Line]) -> None:
     """Show a figure per task, and the way to take it along."""
-    for i, record in enumerate(budget_curves(lines)):
+    for i, record in enumerate(budget_curves(lines, lines[0].algorithm)):
         charts.show(draw_budget_curves(record, charts.theme()), record, key=f"compare-{i}")
     st.caption(
         "ACR is the mean value of the chosen arms over all contexts, exact on held-out queries of the task. Regret is the distance "
@@ -107,7 +108,8 @@ def draw(lines: list[Line]) -> None:
         "those **spent**, never those asked for."
     )
     st.download_button(
-        "Page with all figures (HTML)", data=lambda: bench_page(lines), file_name="iapo-bench.html", mime="text/html",
+        "Page with all figures (HTML)", data=lambda: bench_page(lines, [], lines[0].algorithm),
+        file_name="iapo-bench.html", mime="text/html",
         key="compare-html", icon=":material/download:",
     )  # fmt: skip
 

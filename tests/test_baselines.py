@@ -19,7 +19,16 @@ def test_bandits_spend_everything_and_pull_every_prompt_first(algorithm):
     assert events[-1].spent == 1000
     assert (plans[0].repeats > 0).all()
     assert plans[0].sizes.max() == VOTES.n_max
-    assert [e.spent for e in events if isinstance(e, Pulled)] == list(range(100, 1001, 100))
+    spent = [e.spent for e in events if isinstance(e, Pulled)]
+    assert len(spent) == 10
+    assert (np.abs(np.diff([0, *spent]) - 100) <= VOTES.n_max).all()  # uniform cuts no pull short before the end
+
+
+def test_uniform_pulls_prompts_in_turn_at_n_max():
+    events = list(start(VOTES, budget=1000, algorithm="uniform", seed=0))
+    repeats = sum(e.repeats for e in events if isinstance(e, Planned))
+    assert repeats.sum() == 125  # 1000 / 8
+    assert repeats.max() - repeats.min() <= 1
 
 
 @pytest.mark.parametrize("algorithm", [*BANDITS, "triple", "triple-random"])

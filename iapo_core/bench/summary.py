@@ -8,14 +8,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from iapo_core.arms import FloatArray
 from iapo_core.bench.cells import Row
+
+SIGNIFICANT = 0.05
 
 
 class Line(NamedTuple):
     """One algorithm with one budget in one environment, over all runs.
 
-    `sem` is the standard error of the mean, `regret` the mean distance to the policy that is best on the training queries, `p`
-    Wilcoxon's signed-rank test against the reference over the same reshuffles, two-sided, nan where there is nothing to compare.
+    `sem` is the standard error of the mean, `regret` the mean distance to the policy that is best on the training queries with a
+    standard error of its own (smaller: both are of the same reshuffle), `p` Wilcoxon's signed-rank test against the reference
+    over the same reshuffles, two-sided, nan where there is nothing to compare.
     """
 
     environment: str
@@ -26,6 +30,7 @@ class Line(NamedTuple):
     acr: float
     sem: float
     regret: float
+    regret_sem: float
     spent: float
     p: float
     wall_ms: float
@@ -50,21 +55,26 @@ def summarise(rows: Sequence[Row], reference: str) -> list[Line]:
 
 def _line(environment: str, budget: int, algorithm: str, rows: list[Row], reference: list[Row]) -> Line:
     acr = np.array([row["acr"] for row in rows])
-    n = len(acr)
+    regret = np.array([row["limit"] for row in rows]) - acr
     return Line(
         environment,
         bool(rows[0]["is_simulated"]),
         algorithm,
         budget,
-        n,
+        len(acr),
         float(acr.mean()),
-        float(acr.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan"),
-        float(np.mean([row["limit"] for row in rows]) - acr.mean()),
+        _sem(acr),
+        float(regret.mean()),
+        _sem(regret),
         float(np.mean([row["spent"] for row in rows])),
         _p(rows, reference),
         1e3 * float(np.median([row["wall_s"] for row in rows])),
         {kind: _share(rows, kind) for kind in ("arms", "picks", "heldout")},
     )
+
+
+def _sem(values: FloatArray) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
 def _p(rows: list[Row], reference: list[Row]) -> float:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from math import isfinite
 from pathlib import Path
 
 from tqdm import tqdm
 
 from iapo_core.bench.arenas import Arena, arena
 from iapo_core.bench.executors import executor
+from iapo_core.bench.reach import reach_table, reaches
 from iapo_core.bench.spelled import algorithms
 from iapo_core.bench.summary import summarise, table
 from iapo_core.bench.sweep import Sweep, budgets
@@ -40,16 +42,18 @@ def bench(arguments: argparse.Namespace) -> None:
     sweep = Sweep(arenas, chosen, budgets(arguments.budgets), arguments.runs, arguments.seed)
     with tqdm(total=len(sweep.cells()), unit="run", disable=None, file=sys.stderr) as bar:
         rows = sweep.finish(arguments.out, runner, lambda done: bar.update(done - bar.n))
-    lines = summarise(rows, reference)
+    lines, found = summarise(rows, reference), reaches(rows, reference)
     if arguments.html:
-        from iapo_core.outputs.budgets import bench_page
+        from iapo_core.outputs.bench_page import bench_page
 
-        arguments.html.write_text(bench_page(lines), encoding="utf-8")
+        arguments.html.write_text(bench_page(lines, found, reference), encoding="utf-8")
     if arguments.json:
         for line in lines:
-            print(json.dumps(_finite(line._asdict())))
+            print(json.dumps({"kind": "line", **_finite(line._asdict())}))
+        for one in found:
+            print(json.dumps({"kind": "reach", **_finite(one._asdict()), "ratio": one.ratio}))
         return
-    print("\n".join(table(lines, reference)))
+    print("\n".join([*table(lines, reference), *reach_table(found)]))
     print(f"\nEvery run is in {arguments.out}.")
 
 
@@ -59,7 +63,9 @@ def _arena(text: str) -> Arena:
 
 
 def _finite(fields: dict[str, object]) -> dict[str, object]:
-    """JSON has no nan."""
-    return {
-        key: _finite(value) if isinstance(value, dict) else None if value != value else value for key, value in fields.items()
-    }
+    """JSON has neither nan nor infinity."""
+    return {key: _finite(value) if isinstance(value, dict) else _number(value) for key, value in fields.items()}
+
+
+def _number(value: object) -> object:
+    return None if isinstance(value, float) and not isfinite(value) else value

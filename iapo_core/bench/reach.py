@@ -1,0 +1,189 @@
+"""The headline of a bench: how many completions an algorithm needs for what the reference reaches with its largest budget.
+
+An algorithm's mean ACR against its mean completions spent is made monotone (isotonic regression, so that noise between two
+budgets does not decide) and interpolated linearly in the logarithm of what was spent. The interval is a bootstrap over runs: all
+algorithms met the same reshuffles, so a resample takes the same runs of each, and the reference's level is resampled too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from iapo_core.arms import FloatArray, IntArray
+from iapo_core.bench.cells import Row
+
+N_RESAMPLES = 1_000
+_SEED = 0xB0075
+
+
+class Reach(NamedTuple):
+    """What one algorithm needs in one environment.
+
+    Attributes:
+        environment: Its name.
+        is_simulated: True where no model stands behind it.
+        algorithm: Its label.
+        reference: Whose level is to be reached.
+        level: Mean ACR of the reference at its largest budget.
+        reference_spent: Completions that the reference spent on it, on average.
+        completions: What the algorithm needs; at most that where `is_at_most`, infinite where its largest budget does not do.
+        low: Lower end of the 95 % bootstrap interval, its smallest spend where less may do.
+        high: Upper end, infinite where its largest budget may not do.
+        is_at_most: True where already its smallest budget reaches the level.
+        smallest: Completions that its smallest budget spent.
+        largest: Completions that its largest budget spent.
+    """
+
+    environment: str
+    is_simulated: bool
+    algorithm: str
+    reference: str
+    level: float
+    reference_spent: float
+    completions: float
+    low: float
+    high: float
+    is_at_most: bool
+    smallest: float
+    largest: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times fewer completions than the reference; 0 where the level is not reached."""
+        return self.reference_spent / self.completions
+
+    @property
+    def words(self) -> str:
+        """The finding, as in `762 [428, 896] (26 x fewer)`."""
+        if not np.isfinite(self.completions):
+            may = f", as few as {self.low:,.0f} may do" if np.isfinite(self.low) else ""
+            return f"not within {self.largest:,.0f}{may}"
+        high = f"{self.high:,.0f}" if np.isfinite(self.high) else f"over {self.largest:,.0f}"
+        times = f"{self.ratio:.1f} x fewer" if self.ratio > 0.99 else f"{1 / self.ratio:.1f} x more"
+        return f"{'at most ' * self.is_at_most}{self.completions:,.0f} [{self.low:,.0f}, {high}] ({times})"
+
+
+def reaches(rows: Sequence[Row], reference: str) -> list[Reach]:
+    """Return what each algorithm but the reference needs, environment by environment.
+
+    Left out: algorithms that spend nothing, and environments where the reference has no run.
+
+    Args:
+        rows: Of a sweep.
+        reference: Label of the algorithm whose level is to be reached.
+    """
+    found: list[Reach] = []
+    for name in dict.fromkeys(row["environment"] for row in rows):
+        mine = [row for row in rows if row["environment"] == name]
+        runs = sorted({row["run"] for row in mine})
+        curves = {
+            label: curve
+            for label in dict.fromkeys(row["algorithm"] for row in mine)
+            if (curve := _curve([row for row in mine if row["algorithm"] == label], runs)) is not None
+        }
+        if reference in curves:
+            is_simulated = bool(mine[0]["is_simulated"])
+            found += [
+                _reach(name, is_simulated, label, reference, curves[label], curves[reference])
+                for label in curves
+                if label != reference
+            ]
+    return found
+
+
+class _Curve(NamedTuple):
+    acr: FloatArray  # (B, R), nan where a run was not made
+    spent: FloatArray  # (B,), rising
+
+
+def _curve(rows: Sequence[Row], runs: Sequence[int]) -> _Curve | None:
+    """Return ACR per budget and run; None where some budget spends nothing or no run has all of them."""
+    amounts = sorted({row["budget"] for row in rows})
+    place = {run: i for i, run in enumerate(runs)}
+    acr, spent = np.full((2, len(amounts), len(runs)), np.nan)
+    for row in rows:
+        acr[amounts.index(row["budget"]), place[row["run"]]] = row["acr"]
+        spent[amounts.index(row["budget"]), place[row["run"]]] = row["spent"]
+    means = np.nanmean(spent, axis=1)
+    if not (means > 0).all():
+        return None
+    order = np.argsort(means)
+    return _Curve(acr[order], means[order])
+
+
+def _reach(name: str, is_simulated: bool, label: str, reference: str, curve: _Curve, level_curve: _Curve) -> Reach:
+    everyone = np.arange(curve.acr.shape[1])
+    level, needed = _needed(curve, level_curve, everyone)
+    rng = np.random.default_rng(_SEED)
+    resampled = [_needed(curve, level_curve, rng.choice(everyone, len(everyone)))[1] for _ in range(N_RESAMPLES)]
+    # Not interpolated: a mean with an infinite neighbour would be infinite.
+    low, high = np.quantile(resampled, [0.025, 0.975], method="nearest")
+    return Reach(
+        environment=name,
+        is_simulated=is_simulated,
+        algorithm=label,
+        reference=reference,
+        level=level,
+        reference_spent=float(level_curve.spent[-1]),
+        completions=needed,
+        low=float(low),
+        high=float(high),
+        is_at_most=bool(needed == curve.spent[0]),
+        smallest=float(curve.spent[0]),
+        largest=float(curve.spent[-1]),
+    )
+
+
+def _needed(curve: _Curve, level_curve: _Curve, runs: IntArray) -> tuple[float, float]:
+    """Return the level and what reaches it, for these runs."""
+    level = _mean(level_curve.acr[-1:, runs])[0]
+    acr = _monotone(_mean(curve.acr[:, runs]))
+    above = np.flatnonzero(acr >= level - 1e-12)
+    if np.isnan(level) or not len(above):
+        return float(level), float("inf")
+    i = int(above[0])
+    if i == 0 or np.isneginf(acr[i - 1]):
+        return float(level), float(curve.spent[i])
+    share = (level - acr[i - 1]) / (acr[i] - acr[i - 1])
+    log = np.log(curve.spent[i - 1]) + share * (np.log(curve.spent[i]) - np.log(curve.spent[i - 1]))
+    return float(level), float(np.exp(log))
+
+
+def _mean(acr: FloatArray) -> FloatArray:
+    """Mean over runs that were made, nan where none was, shape (B,)."""
+    is_made = ~np.isnan(acr)
+    with np.errstate(invalid="ignore"):
+        mean: FloatArray = np.where(is_made, acr, 0.0).sum(axis=1) / is_made.sum(axis=1)
+    return mean
+
+
+def _monotone(values: FloatArray) -> FloatArray:
+    """Return the non-decreasing values nearest to these (pool adjacent violators), nan taken as lowest; shape (B,)."""
+    blocks: list[tuple[float, int]] = []
+    for value in np.nan_to_num(values, nan=-np.inf).tolist():
+        mean, size = value, 1
+        while blocks and blocks[-1][0] > mean:
+            earlier, n = blocks.pop()
+            mean, size = (earlier * n + mean * size) / (n + size), n + size
+        blocks.append((mean, size))
+    return np.repeat([mean for mean, _ in blocks], [size for _, size in blocks])
+
+
+def reach_table(found: Sequence[Reach]) -> list[str]:
+    """Return the headline as aligned lines; nothing where there is nothing to compare."""
+    if not found:
+        return []
+    width = max(len(one.algorithm) for one in found)
+    lines: list[str] = []
+    for key in dict.fromkeys((one.environment, one.is_simulated) for one in found):
+        first = next(one for one in found if one.environment == key[0])
+        lines += [
+            "",
+            f"{key[0]}{' (SIMULATED)' if key[1] else ''}: completions to reach ACR {first.level:.4f}, what {first.reference} has with "
+            f"{first.reference_spent:,.0f} [95 % bootstrap over runs]",
+        ]
+        lines += [f"  {one.algorithm:<{width}} {one.words}" for one in found if one.environment == key[0]]
+    return lines
