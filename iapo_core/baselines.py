@@ -35,7 +35,9 @@ class _Bandit:
         self.grid, self.environment, self.budget, self.rng = grid, environment, budget, rng
         self.spent = 0
         self.left = 0  # of the round's money
-        self.estimates = Estimates(len(grid.candidates), grid.n_max, grid.contexts, environment.strategy, "blocks")
+        self.estimates = Estimates(
+            len(grid.candidates), grid.n_max, grid.contexts, environment.strategy, "blocks", environment.objective_ranges
+        )
 
     def report(self, number: int, n_rounds: int, money: int, rule: Rule) -> Iterator[Event]:
         """Spend the round's money by the rule, then yield what happened."""

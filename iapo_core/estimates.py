@@ -7,7 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from iapo_core.arms import Contexts, FloatArray, IntArray
+from iapo_core.clusters import Clusters
 from iapo_core.environment import Outcomes, Pulls
+from iapo_core.intervals import Ends, half_width
+from iapo_core.intervals import t_quantile as t_quantile
 from iapo_core.utility import Method, rewards
 
 
@@ -31,9 +34,19 @@ class Estimates:
         contexts: Their distinct objective weights are what is estimated; cost is subtracted afterwards.
         strategy: How completions are aggregated.
         method: How the subsets of a pull are used.
+        ranges: Lowest and highest score of each objective, shape (K, 2); intervals stay within, and know what scores at an end
+            of their range can hide.
     """
 
-    def __init__(self, n_candidates: int, n_max: int, contexts: Contexts, strategy: str, method: Method = "subsets") -> None:
+    def __init__(
+        self,
+        n_candidates: int,
+        n_max: int,
+        contexts: Contexts,
+        strategy: str,
+        method: Method = "subsets",
+        ranges: FloatArray | None = None,
+    ) -> None:
         self.contexts = contexts
         self.n_max = n_max
         self._strategy = strategy
@@ -43,7 +56,13 @@ class Estimates:
         self.n_pulls: IntArray = np.zeros((n_candidates, n_max), dtype=int)
         self._cost_sum = np.zeros(n_candidates)
         self.n_completions: IntArray = np.zeros(n_candidates, dtype=int)
-        self._cells: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
+        self._clusters = Clusters(n_candidates, len(contexts.distinct), n_max)
+        if strategy == "majority_vote":  # credit lies in [0, 1]
+            self._bounds = contexts.distinct[:, :1] * np.array([0.0, 1.0])  # (W, 2)
+        elif ranges is not None:
+            self._bounds = contexts.distinct @ ranges
+        else:
+            self._bounds = np.broadcast_to([-np.inf, np.inf], (len(contexts.distinct), 2))
 
     def add(self, pulls: Pulls, outcomes: Outcomes) -> None:
         """Take in a batch; pulls of a size are judged together."""
@@ -65,7 +84,7 @@ class Estimates:
             self.n_pulls[which, : reward.shape[2]] += n_pulls[:, None]
             self.n_completions[which] += n * n_pulls
             self._cost_sum[which] += n * np.add.reduceat(cost, starts)
-            self._cells.append((candidates, pulls.queries[rows], reward, cost))
+            self._clusters.add(candidates, pulls.queries[rows], reward, cost)
 
     @property
     def reward(self) -> FloatArray:
@@ -87,91 +106,36 @@ class Estimates:
         q: FloatArray = self.reward[self.contexts.which] - self.contexts.cost_weights[:, None, None] * cost
         return q
 
+    def q_of(self, context: int) -> FloatArray:
+        """Return Q(p, k) in one context, shape (P, N)."""
+        cost = self.mean_costs[:, None] * np.arange(1, self.n_max + 1)
+        q: FloatArray = self.reward[self.contexts.which[context]] - self.contexts.cost_weights[context] * cost
+        return q
+
     def n_queries(self) -> IntArray:
         """Return the distinct queries behind each arm, shape (P, N)."""
-        candidates, _, reach, _ = self._clusters(0, 0.0)
-        return self._per_candidate(candidates, (reach > 0).astype(float)).astype(int)
+        return self._clusters.n_queries()
 
     def half_width(self, context: int | None = None) -> FloatArray:
-        """Return half of the 95 % interval of every arm, nan below two queries.
-
-        The sandwich for a ratio of sums clustered by query: completions of one query are not independent evidence of the mean
-        over queries. Student's t with G - 1 degrees of freedom for G queries.
+        """Return the distance from every estimate to the farther end of its 95 % interval, nan below two queries.
 
         Args:
             context: A row of the contexts: the interval of Q, shape (P, N). None: of each reward, shape (W, P, N).
         """
         if context is not None:
-            return self._half_width(int(self.contexts.which[context]), float(self.contexts.cost_weights[context]))
-        return np.stack([self._half_width(w, 0.0) for w in range(len(self.contexts.distinct))])
+            return half_width(self.q_of(context), self.ends(context))
+        reward = self.reward
+        return np.stack([half_width(reward[w], self._clusters.ends(w, 0.0, *self._bounds[w])) for w in range(len(reward))])
+
+    def ends(self, context: int) -> Ends:
+        """Return the 95 % interval of Q in one context, clustered by query, each end of shape (P, N)."""
+        w, cost_weight = int(self.contexts.which[context]), float(self.contexts.cost_weights[context])
+        cost = cost_weight * self.mean_costs[:, None] * np.arange(1, self.n_max + 1)  # (P, N)
+        low, high = self._clusters.ends(w, cost_weight, *self._bounds[w])
+        return Ends(low - cost, high - cost)
 
     def interval(self, context: int, candidate: int, n: int) -> Interval:
         """Return the training estimate of one arm with its interval."""
-        value = float(self.q()[context, candidate, n - 1])
-        half = float(self.half_width(context)[candidate, n - 1])
-        return Interval(value, value - half, value + half, int(self.n_queries()[candidate, n - 1]))
-
-    def _half_width(self, weight_row: int, cost_weight: float) -> FloatArray:
-        candidates, totals, visits, _ = self._clusters(weight_row, cost_weight)
-        weight = self._per_candidate(candidates, visits)
-        groups = self._per_candidate(candidates, (visits > 0).astype(float))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = self._per_candidate(candidates, totals) / weight
-            residuals = np.where(visits > 0, totals - visits * mean[candidates], 0.0)
-            squares = self._per_candidate(candidates, residuals**2)
-            variance = squares / weight**2 * groups / (groups - 1)
-            half: FloatArray = np.where(groups > 1, t_quantile(groups - 1) * np.sqrt(variance), np.nan)
-        return half
-
-    def _per_candidate(self, candidates: IntArray, values: FloatArray) -> FloatArray:
-        """Sum rows by candidate; the rows are sorted by it. Shape (P, N)."""
-        result = np.zeros((len(self.n_pulls), self.n_max), dtype=values.dtype)
-        if len(candidates):
-            starts = np.flatnonzero(np.r_[True, candidates[1:] != candidates[:-1]])
-            result[candidates[starts]] = np.add.reduceat(values, starts, axis=0)
-        return result
-
-    def _clusters(self, weight_row: int, cost_weight: float) -> tuple[IntArray, FloatArray, FloatArray, IntArray]:
-        """Sum the pulls of each (candidate, query): candidates (G,), totals and visits per scale (G, N), queries (G,)."""
-        if not self._cells:
-            empty = np.empty(0, dtype=int)
-            return empty, np.empty((0, self.n_max)), np.empty((0, self.n_max)), empty
-        n_rows = sum(len(cell[0]) for cell in self._cells)
-        candidates = np.concatenate([cell[0] for cell in self._cells])
-        queries = np.concatenate([cell[1] for cell in self._cells])
-        value = np.zeros((n_rows, self.n_max))
-        reached = np.zeros((n_rows, self.n_max))
-        scales = np.arange(1, self.n_max + 1)
-        row = 0
-        for _, _, reward, cost in self._cells:
-            n = reward.shape[2]
-            part = slice(row, row + len(reward))
-            value[part, :n] = reward[:, weight_row] - cost_weight * scales[:n] * cost[:, None]
-            reached[part, :n] = 1.0
-            row += len(reward)
-        keys = candidates * (int(queries.max()) + 1) + queries
-        order = np.argsort(keys, kind="stable")
-        starts = np.flatnonzero(np.r_[True, np.diff(keys[order]) > 0])
-        first = order[starts]
-        return (
-            candidates[first],
-            np.add.reduceat(value[order], starts, axis=0),
-            np.add.reduceat(reached[order], starts, axis=0),
-            queries[first],
-        )
-
-
-def t_quantile(df: FloatArray) -> FloatArray:
-    """Return Student's t quantile at 0.975 for whole degrees of freedom, within 1e-3 of the exact value.
-
-    Closed forms for 1 and 2; from 3 on the Cornish-Fisher expansion in 1 / df (Abramowitz and Stegun 26.7.5).
-    """
-    z = 1.959963984540054
-    d = np.maximum(np.asarray(df, dtype=float), 1.0)
-    g1 = (z**3 + z) / 4
-    g2 = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    g3 = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    g4 = (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160
-    series = z + g1 / d + g2 / d**2 + g3 / d**3 + g4 / d**4
-    exact = np.where(d == 1, 12.706204736432095, np.where(d == 2, 4.302652729911275, series))
-    return np.where(d == 3, 3.182446305284263, np.where(d == 4, 2.7764451051977987, exact))
+        ends = self.ends(context)
+        arm = candidate, n - 1
+        return Interval(float(self.q_of(context)[arm]), float(ends.low[arm]), float(ends.high[arm]), int(self.n_queries()[arm]))

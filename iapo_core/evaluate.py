@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from iapo_core import intervals
 from iapo_core.arms import Arm, BoolArray, Contexts, FloatArray, IntArray
-from iapo_core.environment import Environment, Outcomes, Pulls
+from iapo_core.environment import Environment
 from iapo_core.errors import ContextError, RunError
-from iapo_core.estimates import Estimates, t_quantile
-from iapo_core.optimize import start
+from iapo_core.intervals import Ends
+from iapo_core.observations import Observations
 
 FEWEST_QUERIES = 8
 
@@ -26,7 +26,7 @@ class Scores:
         contexts: The preferences, C of them.
         candidates: P names.
         q: Expected utility, nan where unsampled, shape (C, P, N).
-        half_width: Half of the 95 % interval of q, clustered by query, nan below two queries, shape (C, P, N).
+        half_width: From q to the farther end of its 95 % interval, clustered by query, nan below two queries, shape (C, P, N).
         n_queries: Queries behind each arm, shape (P, N).
         reward: Utility before cost per distinct weights, shape (W, P, N).
         objective_means: What each objective alone reaches when N completions are aggregated for it, shape (K, P, N).
@@ -56,61 +56,6 @@ class Scores:
         A mean over one or two queries is often 0 or 1 and would lead every chart; where all arms are young, the oldest count.
         """
         return np.asarray(self.n_queries >= min(FEWEST_QUERIES, int(self.n_queries.max(initial=1))))
-
-
-@dataclass(frozen=True, eq=False)
-class Observations:
-    """Everything that a run drew, so that any weights can be scored without a new call."""
-
-    environment: Environment
-    batches: tuple[tuple[Pulls, Outcomes], ...]
-
-    def estimates(self, contexts: Contexts, n_max: int | None = None) -> Estimates:
-        """Score the drawn completions for these contexts."""
-        scale = n_max or self.environment.n_max
-        estimates = Estimates(len(self.environment.candidates), scale, contexts, self.environment.strategy)
-        for pulls, outcomes in self.batches:
-            estimates.add(pulls, outcomes)
-        return estimates
-
-
-class _Witness:
-    """An environment that keeps what passes through it."""
-
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
-        self.seen: list[tuple[Pulls, Outcomes]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._environment, name)
-
-    def for_run(self, seed: int) -> _Witness:
-        self._environment = self._environment.for_run(seed)
-        return self
-
-    def pull(self, pulls: Pulls) -> Outcomes:
-        outcomes = self._environment.pull(pulls)
-        self.seen.append((pulls, outcomes))
-        return outcomes
-
-
-def observe(environment: Environment, *, n_events: int | None = None, **arguments: Any) -> Observations:
-    """Replay a run, or its first `n_events` events, and return what it drew.
-
-    A run is a pure function of its arguments, so a replay against stored completions buys nothing.
-
-    Args:
-        environment: The run's environment.
-        n_events: Where a run was stopped.
-        **arguments: What `start` takes.
-
-    Raises:
-        IapoError: As `start` does.
-    """
-    witness = _Witness(environment)
-    for _ in islice(start(witness, **arguments), n_events):
-        pass
-    return Observations(environment, tuple(witness.seen))
 
 
 def score_run(observations: Observations, contexts: Contexts, n_max: int | None = None) -> Scores:
@@ -143,22 +88,24 @@ def score_queries(environment: Environment, queries: IntArray, contexts: Context
     """
     scale = n_max or environment.n_max
     curves = environment.reward_curves(queries, contexts.distinct)[..., :scale]  # (W, P, X', N)
-    cost = environment.mean_costs()[:, None] * np.arange(1, scale + 1)  # (P, N)
-    cells = curves[contexts.which] - (contexts.cost_weights[:, None, None] * cost)[:, :, None]  # (C, P, X', N)
-    n = len(queries)
+    paid = contexts.cost_weights[:, None, None] * environment.mean_costs()[:, None] * np.arange(1, scale + 1)  # (C, P, N)
+    cells = curves[contexts.which] - paid[:, :, None]  # (C, P, X', N)
+    bounds = contexts.distinct @ environment.objective_ranges  # (W, 2)
+    low, high = np.moveaxis(bounds[contexts.which], 1, 0)[..., None, None] - paid  # (C, P, N) each
+    q = cells.mean(axis=2)
     return Scores(
         contexts=contexts,
         candidates=environment.candidates,
-        q=cells.mean(axis=2),
-        half_width=_half_width(cells, axis=2),
-        n_queries=np.full((len(environment.candidates), scale), n),
+        q=q,
+        half_width=intervals.half_width(q, intervals.of_means(np.moveaxis(cells, 2, -1), low, high)),
+        n_queries=np.full((len(environment.candidates), scale), len(queries)),
         reward=curves.mean(axis=2),
         objective_means=_ordered(
             environment.reward_curves(queries, _single_objectives(environment.objectives).distinct)[..., :scale].mean(axis=2)
         ),
         mean_costs=environment.mean_costs(),
         source="heldout",
-        bounds=contexts.distinct @ environment.objective_ranges,
+        bounds=bounds,
         is_exact=not hasattr(environment, "texts"),
         _cells=cells,
     )
@@ -169,7 +116,8 @@ class Verdict:
     """The pick of one context beside its best rival of another candidate.
 
     `verdict` is "clear" where the 95 % interval of the margin lies above 0, "tie" where the margin is at most a tenth of its
-    half-width or negative, else "close". `margin_low` and `margin_high` are nan where there is nothing to compare by.
+    distance to the interval's lower end or negative, else "close".
+    `margin_low` and `margin_high` are nan where there is nothing to compare by.
     """
 
     context: str
@@ -222,49 +170,67 @@ def _judge_context(scores: Scores, c: int, pick: Arm | None, rival: Arm | None) 
     if rival is not None:
         row, column = scores.candidates.index(rival.candidate), rival.n - 1
         rivals = np.where(np.arange(rivals.size).reshape(rivals.shape) == row * rivals.shape[1] + column, rivals, -np.inf)
-    value, half = float(q[p, k]), float(scores.half_width[c, p, k])
     cost = float(scores.mean_costs[p] * (k + 1))
-    lowest, highest = scores.bounds[scores.contexts.which[c]] - scores.contexts.cost_weights[c] * cost
-    runner, margin, margin_half = None, float("nan"), float("nan")
+    value, ends = float(q[p, k]), _ends(scores, c, p, k)
+    runner, margin, gap = None, float("nan"), Ends(np.asarray(np.nan), np.asarray(np.nan))
     if np.isfinite(rivals).any():
         rp, rk = divmod(int(np.argmax(rivals)), q.shape[1])
         runner = Arm(scores.candidates[rp], int(rk) + 1)
         margin = value - float(q[rp, rk])
-        if scores._cells is not None:
-            margin_half = float(_half_width(scores._cells[c, p, :, k] - scores._cells[c, rp, :, rk], axis=0))
-        else:  # different queries on both sides: independent errors
-            margin_half = float(np.hypot(half, scores.half_width[c, rp, rk]))
+        gap = _gap(scores, c, (p, k), (rp, rk))
     return Verdict(
         context=scores.contexts.ids[c],
         pick=Arm(scores.candidates[int(p)], int(k) + 1),
         value=value,
-        low=max(value - half, lowest),
-        high=min(value + half, highest),
+        low=float(ends.low),
+        high=float(ends.high),
         n_queries=int(scores.n_queries[p, k]),
         cost_per_query=cost,
         runner_up=runner,
         margin=margin,
-        margin_low=margin - margin_half,
-        margin_high=margin + margin_half,
-        verdict=_in_a_word(margin, margin_half, has_rival=runner is not None),
+        margin_low=float(gap.low),
+        margin_high=float(gap.high),
+        verdict=_in_a_word(margin, gap, has_rival=runner is not None),
     )
 
 
-def _in_a_word(margin: float, half: float, *, has_rival: bool) -> Literal["clear", "close", "tie"]:
+def _ends(scores: Scores, c: int, p: int, k: int) -> Ends:
+    """Return the interval of one arm's Q."""
+    paid = scores.contexts.cost_weights[c] * scores.mean_costs[p] * (k + 1)
+    low, high = scores.bounds[scores.contexts.which[c]] - paid
+    if scores._cells is not None:
+        return intervals.of_means(scores._cells[c, p, :, k], low, high)
+    value, half = scores.q[c, p, k], scores.half_width[c, p, k]
+    return Ends(np.maximum(value - half, low), np.minimum(value + half, high))
+
+
+def _gap(scores: Scores, c: int, pick: tuple[int, int], rival: tuple[int, int]) -> Ends:
+    """Return the interval of the difference of two arms' Q.
+
+    Query by query where both saw the same ones. Else their errors are independent, and each end of the difference lies as far
+    out as the two ends that make it (Zou and Donner, 2008).
+    """
+    if scores._cells is not None:
+        lowest, highest = scores.bounds[scores.contexts.which[c]]
+        paid = scores.contexts.cost_weights[c] * (
+            scores.mean_costs[pick[0]] * (pick[1] + 1) - scores.mean_costs[rival[0]] * (rival[1] + 1)
+        )
+        before_cost = scores._cells[c, pick[0], :, pick[1]] - scores._cells[c, rival[0], :, rival[1]] + paid
+        gap = intervals.of_differences(before_cost, highest - lowest)
+        return Ends(gap.low - paid, gap.high - paid)
+    one, other = scores.q[c][pick], scores.q[c][rival]
+    mine, theirs = _ends(scores, c, *pick), _ends(scores, c, *rival)
+    return Ends(
+        one - other - np.hypot(one - mine.low, theirs.high - other), one - other + np.hypot(mine.high - one, other - theirs.low)
+    )
+
+
+def _in_a_word(margin: float, gap: Ends, *, has_rival: bool) -> Literal["clear", "close", "tie"]:
     if not has_rival:
         return "clear"
-    if np.isnan(margin) or np.isnan(half) or margin <= 0.1 * half:
+    if np.isnan(gap.low) or margin <= 0.1 * (margin - float(gap.low)):
         return "tie"
-    return "clear" if margin > half else "close"
-
-
-def _half_width(values: FloatArray, axis: int) -> FloatArray:
-    """Half of the 95 % t interval of the mean over queries."""
-    n = values.shape[axis]
-    if n < 2:
-        return np.full_like(values.mean(axis=axis), np.nan)
-    half: FloatArray = t_quantile(np.asarray(n - 1.0)) * values.std(axis=axis, ddof=1) / np.sqrt(n)
-    return half
+    return "clear" if gap.low > 0 else "close"
 
 
 def _single_objectives(objectives: tuple[str, ...]) -> Contexts:

@@ -100,7 +100,9 @@ class _Run:
         self.budget = budget
         self.spent = 0
         self.rng = rng
-        self.estimates = Estimates(len(grid.candidates), grid.n_max, grid.contexts, environment.strategy, method)
+        self.estimates = Estimates(
+            len(grid.candidates), grid.n_max, grid.contexts, environment.strategy, method, environment.objective_ranges
+        )
 
     def trim(self, survivors: Survivors, *, first_round: int, n_rounds: int) -> Iterator[Event]:
         """Halve the arms of every context per round."""

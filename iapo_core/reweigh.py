@@ -11,7 +11,7 @@ import numpy as np
 from iapo_core.arms import Arm, Contexts, IntArray
 from iapo_core.errors import RunError
 from iapo_core.estimates import Estimates
-from iapo_core.evaluate import Observations
+from iapo_core.observations import Observations
 
 
 class Contenders(NamedTuple):

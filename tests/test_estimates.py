@@ -2,22 +2,18 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from iapo_core.arms import Contexts
 from iapo_core.environment import Outcomes, Pulls
 from iapo_core.errors import ContextError
-from iapo_core.estimates import Estimates, t_quantile
-from iapo_core.evaluate import judge, observe, score_queries, score_run
+from iapo_core.estimates import Estimates
+from iapo_core.evaluate import judge, score_queries, score_run
+from iapo_core.intervals import of_differences, of_means, t_quantile
+from iapo_core.observations import observe
 from iapo_core.optimize import optimize
 from tests.conftest import outcomes_environment, votes_environment
 
 ONE = Contexts(("one",), np.ones((1, 1)), np.zeros(1))
-
-
-@pytest.mark.parametrize("df", range(1, 60))
-def test_t_quantiles_agree_with_scipy(df):
-    assert float(t_quantile(np.asarray(df))) == pytest.approx(stats.t.ppf(0.975, df), rel=1e-3)
 
 
 def test_pooled_means_are_means_over_pulls():
@@ -32,8 +28,8 @@ def test_pooled_means_are_means_over_pulls():
     assert estimates.n_queries().tolist() == [[3, 2], [0, 0]]
     assert estimates.mean_costs[0] == pytest.approx(0.5)
     value = estimates.interval(0, 0, 1)
-    half = stats.t.ppf(0.975, 2) * np.std([1, 0.5, 0], ddof=1) / np.sqrt(3)
-    assert (value.high - value.low) / 2 == pytest.approx(half, rel=1e-3)
+    ends = of_means(np.array([1, 0.5, 0]), 0.0, 1.0)
+    assert (value.low, value.high) == (pytest.approx(ends.low), pytest.approx(ends.high))
 
 
 def test_intervals_count_queries_not_completions():
@@ -44,8 +40,28 @@ def test_intervals_count_queries_not_completions():
                   Outcomes(costs=np.zeros((150, 1)), answers=answers, gold=np.zeros(150, dtype=int)))  # fmt: skip
     interval = estimates.interval(0, 0, 1)
     assert interval.n_queries == 3
-    half = stats.t.ppf(0.975, 2) * np.std([1, 1, 0], ddof=1) / np.sqrt(3)
-    assert interval.high - interval.value == pytest.approx(half, rel=1e-3)
+    ends = of_means(np.array([1.0, 1.0, 0.0]), 0.0, 1.0)
+    assert (interval.low, interval.high) == (pytest.approx(ends.low), pytest.approx(ends.high))
+    assert estimates.half_width()[0, 0, 0] == pytest.approx(max(interval.value - ends.low, ends.high - interval.value))
+
+
+def test_queries_of_unequal_weight_give_an_unbiased_variance():
+    """Pulls per query 4, 1, 1 and cost that differs: the plain sums, query by query."""
+    contexts = Contexts(("dear",), np.ones((1, 1)), np.array([0.5]))
+    estimates = Estimates(1, 1, contexts, "best_of_n")
+    queries = np.array([0, 0, 0, 0, 1, 2])
+    scores, costs = np.array([0.2, 0.4, 0.6, 0.8, 0.1, 0.9]), np.array([1.0, 1.0, 1.0, 1.0, 2.0, 3.0])
+    for half in (slice(0, 3), slice(3, 6)):  # in two batches, so that the first query is met again
+        estimates.add(Pulls(np.zeros(3, dtype=int), queries[half], np.ones(3, dtype=int)),
+                      Outcomes(costs=costs[half, None], objectives=scores[half, None, None]))  # fmt: skip
+    value = np.array([0.5 - 0.5, 0.1 - 1.0, 0.9 - 1.5])  # mean score less half of the cost
+    w = np.array([4, 1, 1]) / 6
+    mean, second = w @ value, (w**2).sum()
+    variance = (w**2 * (value - mean) ** 2).sum() / (w**2 * (1 - 2 * w + second)).sum()
+    half = float(t_quantile(np.asarray(1 / second - 1))) * np.sqrt(variance * second)
+    interval = estimates.interval(0, 0, 1)
+    assert interval.value == pytest.approx(mean)
+    assert (interval.low, interval.high) == (pytest.approx(mean - half, rel=1e-5), pytest.approx(mean + half, rel=1e-5))
 
 
 @pytest.mark.parametrize("make", [votes_environment, outcomes_environment])
@@ -90,9 +106,11 @@ def test_heldout_scores_are_exact_and_judged_by_paired_queries():
         assert rp != p
         curves = environment.reward_curves(environment.split.heldout, environment.contexts.distinct)[0]
         difference = curves[p, :, verdict.pick.n - 1] - curves[rp, :, verdict.runner_up.n - 1]
-        half = stats.t.ppf(0.975, len(difference) - 1) * difference.std(ddof=1) / np.sqrt(len(difference))
-        assert (verdict.margin_high - verdict.margin_low) / 2 == pytest.approx(half, rel=1e-3)
-        assert verdict.verdict == ("clear" if verdict.margin > half else "tie" if verdict.margin <= 0.1 * half else "close")
+        ends = of_differences(difference, 1.0)
+        paid = difference.mean() - verdict.margin
+        assert (verdict.margin_low, verdict.margin_high) == (pytest.approx(ends.low - paid), pytest.approx(ends.high - paid))
+        is_tie = verdict.margin <= 0.1 * (verdict.margin - verdict.margin_low)
+        assert verdict.verdict == ("tie" if is_tie else "clear" if verdict.margin_low > 0 else "close")
 
 
 def test_objective_means_are_each_objective_alone():

@@ -6,7 +6,7 @@ import pytest
 from iapo_core.arms import Arm, Contexts
 from iapo_core.environments.synthetic import synth_categorical
 from iapo_core.errors import RunError
-from iapo_core.evaluate import Observations, observe
+from iapo_core.observations import Observations, observe
 from iapo_core.optimize import optimize
 from iapo_core.reweigh import contenders, rank
 

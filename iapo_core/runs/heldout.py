@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from iapo_core.arms import FloatArray
 from iapo_core.environment import Environment, Pulls
-from iapo_core.estimates import t_quantile
+from iapo_core.intervals import of_means
 from iapo_core.policy import Estimate, Policy
 from iapo_core.utility import rewards
 
@@ -40,18 +39,13 @@ def check(environment: Environment, policy: Policy, budget: int) -> tuple[Policy
                 reward = rewards(environment.strategy, weights, outcomes.objectives, outcomes.answers, outcomes.gold)
                 values = reward[:, 0, choice.n - 1] - choice.cost_weight * cost * choice.n  # (X',)
                 lowest, highest = (weights @ environment.objective_ranges)[0] - choice.cost_weight * cost * choice.n
-                mean, half = float(values.mean()), _half_width(values)
+                ends = of_means(values, float(lowest), float(highest))
                 estimates[choice.context] = Estimate(
-                    value=mean,
-                    low=max(mean - half, float(lowest)),
-                    high=min(mean + half, float(highest)),
+                    value=float(values.mean()),
+                    low=float(ends.low),
+                    high=float(ends.high),
                     n_queries=n_queries,
                     source="heldout",
                 )
     choices = tuple(choice.model_copy(update={"estimate": estimates[choice.context]}) for choice in policy.choices)
     return policy.model_copy(update={"choices": choices}), n_queries * sum(scales.values())
-
-
-def _half_width(values: FloatArray) -> float:
-    """Half of the 95 % t interval of the mean over queries."""
-    return float(t_quantile(np.asarray(len(values) - 1.0)) * values.std(ddof=1) / np.sqrt(len(values)))

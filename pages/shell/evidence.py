@@ -10,8 +10,9 @@ import streamlit as st
 
 from iapo_core.arms import Arm, Contexts, FloatArray, Grid
 from iapo_core.environment import Environment, default_grid
-from iapo_core.evaluate import Observations, Scores, Verdict, judge, observe, score_queries, score_run
+from iapo_core.evaluate import Scores, Verdict, judge, score_queries, score_run
 from iapo_core.events import Event
+from iapo_core.observations import Observations, observe
 from iapo_core.optimize import policy_so_far
 from iapo_core.outputs.history import History
 from iapo_core.policy import Policy

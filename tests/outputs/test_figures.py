@@ -8,9 +8,10 @@ import pytest
 
 from iapo_core.arms import Contexts
 from iapo_core.environment import default_grid
-from iapo_core.evaluate import judge, observe, score_queries, score_run
+from iapo_core.evaluate import judge, score_queries, score_run
 from iapo_core.events import Trimmed
 from iapo_core.fronts import pareto_mask
+from iapo_core.observations import observe
 from iapo_core.optimize import optimize, start
 from iapo_core.outputs import board, tradeoffs
 from iapo_core.outputs import weights as weight_map
