@@ -96,6 +96,10 @@ def _parser() -> argparse.ArgumentParser:
 
     tasks = verbs.add_parser("tasks", help="list the tasks of the catalogue")
     tasks.set_defaults(command=_lazy("stored", "list_tasks"))
+    scorers = verbs.add_parser("scorers", help="list the scorers that objectives can use, or what one of them takes")
+    scorers.add_argument("name", nargs="?", help="a scorer, to see its params")
+    scorers.add_argument("--json", action="store_true", help="print one JSON object a line")
+    scorers.set_defaults(command=_lazy("scorers", "list_scorers"))
     runs = verbs.add_parser("runs", help="list stored runs")
     runs.set_defaults(command=_lazy("stored", "list_runs"))
     export = verbs.add_parser("export", help="write the policy of a stored run as JSON")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from iapo_core.arms import Arm, Grid, IntArray
 from iapo_core.errors import ContextError, PolicyError
-from iapo_core.scorers import make_scorer
+from iapo_core.scorers import Judge, make_scorer
 from iapo_core.task import DecodingConfig, Objective, Prompt, Query, Strategy, Task
 from iapo_core.utility import select_completion
 
@@ -158,10 +158,16 @@ class Policy(_Value):
         if not self.objectives:
             raise PolicyError("This policy carries no scorers; export it again from its task.")
         scorers = [make_scorer(objective) for objective in self.objectives]
+        judge = next((o for o, s in zip(self.objectives, scorers, strict=True) if isinstance(s, Judge)), None)
+        if judge is not None and self.strategy != "majority_vote":
+            raise PolicyError(
+                f"The objective {judge.id!r} is judged by a model, which nothing asks here; score the completions with your own calls."
+            )
         votes = [scorers[0].extract(text, query) for text in completions] if self.strategy != "best_of_n" else None
         scores = [[s.score(text, query) for s in scorers] for text in completions] if self.strategy != "majority_vote" else None
         weights = [choice.weights.get(o.id, 0.0) for o in self.objectives]
-        winner = select_completion(self.strategy, weights, votes, scores)
+        folded = None if votes is None else [None if vote is None else vote.casefold() for vote in votes]
+        winner = select_completion(self.strategy, weights, folded, scores)
         return completions[winner] if votes is None or self.strategy == "mixed" else (votes[winner] or completions[winner])
 
     def to_json(self) -> str:

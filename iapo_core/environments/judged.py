@@ -15,8 +15,8 @@ from iapo_core.environment import NO_VOTE, Outcomes, Pulls
 from iapo_core.environments.live import Answer, CompletionSource, Key, LiveSettings, Wanted
 from iapo_core.environments.live_task import LiveTask
 from iapo_core.environments.recorded import Completion
-from iapo_core.errors import TaskError
 from iapo_core.scorers import make_scorer
+from iapo_core.scorers.golds import gold_votes
 from iapo_core.task import Task
 from iapo_core.utility import rewards
 
@@ -170,13 +170,7 @@ class JudgedTask(LiveTask):
         )
 
     def _golds(self) -> IntArray:
-        golds = [q.gold if isinstance(q.gold, str) else None for q in self.task.queries]
-        if self.strategy != "best_of_n" and None in golds:
-            blank = self.task.queries[golds.index(None)].id
-            raise TaskError(
-                f"Task {self.name!r}: query {blank!r} has no gold answer, which a majority vote is judged by; add it."
-            )
-        return np.array(
-            [NO_VOTE if gold is None else self._codes.setdefault(gold.casefold(), len(self._codes)) for gold in golds],
-            dtype=np.int32,
-        )
+        if self.strategy == "best_of_n":
+            return np.full(len(self.task.queries), NO_VOTE, dtype=np.int32)
+        golds = gold_votes(self.task, self._scorers[0])
+        return np.array([self._codes.setdefault(gold, len(self._codes)) for gold in golds], dtype=np.int32)

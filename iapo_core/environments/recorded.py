@@ -16,7 +16,8 @@ from iapo_core.environment import NO_VOTE, Evaluated, Outcomes, Pulls, split_que
 from iapo_core.environments.recording import recorded_cells, recorded_usd
 from iapo_core.errors import RecordingError
 from iapo_core.policy import candidate_name
-from iapo_core.scorers import make_scorer
+from iapo_core.scorers import Judge, make_scorer
+from iapo_core.scorers.golds import gold_votes
 from iapo_core.task import Context, Task
 from iapo_core.utility import rewards
 
@@ -171,7 +172,13 @@ class RecordedEnvironment(Evaluated):
         """Score every completion once; what failed scores each objective's minimum and votes for nothing."""
         task, shape = self.task, self._rows.shape
         scorers = [make_scorer(objective) for objective in task.objectives]
+        if judge := next((o for o, s in zip(task.objectives, scorers, strict=True) if isinstance(s, Judge)), None):
+            raise RecordingError(
+                f"Task {task.id!r}: the objective {judge.id!r} asks a model for verdicts, and a recording stores none; "
+                "make the task live, or choose another scorer."
+            )
         codes: dict[str, int] = {}
+        labels: dict[str, str] = {}
         self._scores = np.empty((*shape, len(scorers)))
         self._answers = np.full(shape, NO_VOTE, dtype=np.int16)
         self._failed = np.zeros(shape, dtype=bool)
@@ -186,18 +193,14 @@ class RecordedEnvironment(Evaluated):
                 min(max(s.score(text, query), o.range[0]), o.range[1]) for s, o in zip(scorers, task.objectives, strict=True)
             ]
             if votes and (answer := scorers[0].extract(text, query)) is not None:
-                self._answers[place] = codes.setdefault(answer, len(codes))
-        golds = [q.gold if isinstance(q.gold, str) else None for q in task.queries]
-        if votes and (blank := [q.id for q, gold in zip(task.queries, golds, strict=True) if gold is None]):
-            raise RecordingError(
-                f"Task {task.id!r}: query {blank[0]!r} has no gold answer, which a majority vote is judged by; add it."
-            )
-        spelled = {answer.casefold(): answer for answer in codes}
-        self._gold = np.array(
-            [codes.setdefault(spelled.get(g.casefold(), g), len(codes)) if g is not None else NO_VOTE for g in golds],
-            dtype=np.int16,
-        )
-        self._labels = tuple(codes)
+                self._answers[place] = codes.setdefault(answer.casefold(), len(codes))
+                labels.setdefault(answer.casefold(), answer)
+        golds = gold_votes(task, scorers[0]) if votes else []
+        for gold, query in zip(golds, task.queries, strict=bool(golds)):
+            codes.setdefault(gold, len(codes))
+            labels.setdefault(gold, str(query.gold))
+        self._gold = np.array([codes[gold] for gold in golds] or [NO_VOTE] * len(task.queries), dtype=np.int16)
+        self._labels = tuple(labels[code] for code in codes)  # as first spelled
         prompt_tokens = np.asarray(completions["prompt_tokens"], dtype=float)
         completion_tokens = np.asarray(completions["completion_tokens"], dtype=float)
         cost: FloatArray = np.asarray(
