@@ -9,6 +9,10 @@ class TaskError(IapoError):
     """A task, or a file that holds one, cannot be used as it is."""
 
 
+class ReadingError(IapoError):
+    """A file or a pasted text cannot be read as what it is meant to be."""
+
+
 class TableError(IapoError):
     """A count table (.npz) is malformed."""
 

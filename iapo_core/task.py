@@ -5,10 +5,11 @@ The models are frozen and check themselves at construction, so that a task that 
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
@@ -30,7 +31,8 @@ Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:/+@-]{0,11
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 PromptText = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARACTERS)]
 
-_PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
+# A doubled brace is a brace: {{name}} reads {name}, and no query fills it in.
+_PLACEHOLDER = re.compile(r"\{(\{[A-Za-z_]\w*\})\}|\{([A-Za-z_]\w*)\}")
 
 
 class _Value(BaseModel):
@@ -70,7 +72,7 @@ class Prompt(_Value):
     @property
     def placeholders(self) -> frozenset[str]:
         """Names of the query fields that the template asks for."""
-        return frozenset(name for m in self.messages for name in _PLACEHOLDER.findall(m.content))
+        return frozenset(name for m in self.messages for _, name in _PLACEHOLDER.findall(m.content) if name)
 
     def render(self, fields: dict[str, str]) -> list[dict[str, str]]:
         """Fill the query's fields in, in one pass: values are never expanded again.
@@ -80,11 +82,13 @@ class Prompt(_Value):
         """
 
         def fill(match: re.Match[str]) -> str:
+            if match[1]:
+                return match[1]
             try:
-                return fields[match[1]]
+                return fields[match[2]]
             except KeyError:
                 raise TaskError(
-                    f"Prompt {self.id!r} asks for the field {{{match[1]}}}, which the query does not have; "
+                    f"Prompt {self.id!r} asks for the field {{{match[2]}}}, which the query does not have; "
                     f"it has {_listed(fields)}."
                 ) from None
 
@@ -214,6 +218,12 @@ class Task(_Value):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if found := list(self._inconsistencies()):
+            raise ValueError("\n".join(found))
+        return self
+
+    def _inconsistencies(self) -> Iterator[str]:
+        """Yield what does not go together, each as a clause with its place."""
         named: tuple[tuple[str, tuple[Any, ...]], ...] = (
             ("objectives", self.objectives),
             ("contexts", self.contexts),
@@ -225,35 +235,30 @@ class Task(_Value):
             seen: dict[str, int] = {}
             for row, item in enumerate(items, start=1):
                 if item.id in seen:
-                    raise ValueError(
-                        f"{what}: the id {item.id!r} stands in rows {seen[item.id]} and {row}; give each row its own id"
-                    )
+                    yield f"{what}: the id {item.id!r} stands in rows {seen[item.id]} and {row}; give each row its own id"
                 seen[item.id] = row
         known = {o.id for o in self.objectives}
         for row, context in enumerate(self.contexts, start=1):
             if unknown := sorted(set(context.weights) - known):
-                raise ValueError(
+                yield (
                     f"contexts row {row} ({context.id!r}) weighs {_listed(unknown)}, which is no objective; "
                     f"objectives are {_listed(known)}"
                 )
         shared = frozenset.intersection(*(frozenset(q.fields) for q in self.queries))
         for row, prompt in enumerate(self.prompts, start=1):
             if missing := sorted(prompt.placeholders - shared):
-                raise ValueError(
+                yield (
                     f"prompts row {row} ({prompt.id!r}) asks for {_listed(missing)}, which not every query has; "
-                    f"fields that every query has: {_listed(shared)}"
+                    f"fields that every query has: {_listed(shared)}{_meant(missing[0], shared)}"
                 )
             if prompt.messages[-1].role != "user":
-                raise ValueError(f"prompts row {row} ({prompt.id!r}) must end with a user turn, which the model answers")
+                yield f"prompts row {row} ({prompt.id!r}) must end with a user turn, which the model answers"
         for row, off in enumerate(self.excluded, start=1):
             for what, name, items in (("prompt", off.prompt, self.prompts), ("decoding", off.decoding, self.decoding)):
                 if name not in {item.id for item in items}:
-                    raise ValueError(
-                        f"excluded row {row} names the {what} {name!r}, which this task does not have; remove the row"
-                    )
+                    yield f"excluded row {row} names the {what} {name!r}, which this task does not have; remove the row"
         if not self.candidates:
-            raise ValueError("every candidate is switched off; switch at least one prompt with one decoding config on")
-        return self
+            yield "every candidate is switched off; switch at least one prompt with one decoding config on"
 
     @property
     def candidates(self) -> tuple[tuple[Prompt, DecodingConfig], ...]:
@@ -285,3 +290,9 @@ def _listed(names: Iterable[str]) -> str:
     ordered = sorted(names)
     head = ", ".join(repr(n) for n in ordered[:12])
     return (head or "none") + (f" and {len(ordered) - 12} more" if len(ordered) > 12 else "")
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """Return what to do about a field that is not there: the likely one, or how to write the braces themselves."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {{{near[0]}}}?" if near else f"; write {{{{{name}}}}} for the braces themselves"

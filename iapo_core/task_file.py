@@ -8,11 +8,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from iapo_core import strict_json
 from iapo_core.errors import TaskError
 from iapo_core.task import Task
 
 MAX_TASK_BYTES = 10 * 1024 * 1024
 MAX_PROBLEMS = 20
+_PATTERN = "begin with a letter or digit and go on with letters, digits, spaces and . _ : / + @ - only, 120 at most"
 
 
 def parse_task(text: str | bytes, *, source: str = "task") -> Task:
@@ -25,14 +27,14 @@ def parse_task(text: str | bytes, *, source: str = "task") -> Task:
     if len(raw) > MAX_TASK_BYTES:
         raise TaskError(f"{source}: {len(raw):,} bytes are more than the {MAX_TASK_BYTES:,} that a task may have; split it.")
     try:
-        data = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+        data = strict_json.loads(raw.decode("utf-8-sig"))
         json.dumps(data, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         raise TaskError(f"{source}: this is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8.") from error
     except UnicodeEncodeError as error:  # JSON can spell it, but no file, database or model takes it
         before = error.object[max(error.start - 20, 0) : error.start]
         raise TaskError(f"{source}: after {before!r} stands half of a surrogate pair; write the whole character.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise TaskError(f"{source}: this is not valid JSON ({error}); correct it or export the task again.") from error
     if not isinstance(data, dict):
         raise TaskError(f"{source}: a task is one JSON object, not a {type(data).__name__}; see sample_tasks/README.md.")
@@ -58,30 +60,31 @@ def read_task(path: Path) -> Task:
 
 def problems(error: ValidationError) -> list[str]:
     """Turn each of pydantic's findings into one sentence with its place."""
-    lines = []
-    found = error.errors(include_url=False, include_context=False)
-    for item in found[:MAX_PROBLEMS]:
-        place = " ".join(f"row {part + 1}" if isinstance(part, int) else str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
-        given = item.get("input")
+    lines: list[str] = []
+    for loc, message in findings(error):
+        place = " ".join(f"row {part + 1}" if isinstance(part, int) else str(part) for part in loc)
+        lines.append(f"{place + ': ' if place else ''}{message}.")
+    return lines[:MAX_PROBLEMS] + [f"and {len(lines) - MAX_PROBLEMS} more problems."] * (len(lines) > MAX_PROBLEMS)
+
+
+def findings(error: ValidationError) -> list[tuple[tuple[int | str, ...], str]]:
+    """Return where each of pydantic's findings is and what it says; one that lists several things is several."""
+    found: list[tuple[tuple[int | str, ...], str]] = []
+    items = error.errors(include_url=False, include_context=False)
+    broken = {item["loc"][:depth] for item in items for depth in range(len(item["loc"]))}
+    for item in items:
+        loc, given = item["loc"], item.get("input")
+        if item["type"] == "too_short" and loc in broken:  # its rows are there; what is wrong with them is said anyway
+            continue
+        if item["type"] == "string_pattern_mismatch" and loc[-1:] == ("api_key_env",):  # what was given may be a key: unsaid
+            found.append((loc, "give the name of an environment variable, such as MY_KEY, never the key itself"))
+            continue
         shown = f" (got {_shown(given)})" if item["type"] != "value_error" and not isinstance(given, dict) else ""
-        lines.append(f"{place + ': ' if place else ''}{message}{shown}.")
-    return lines + [f"and {len(found) - MAX_PROBLEMS} more problems."] * (len(found) > MAX_PROBLEMS)
+        message = _PATTERN if item["type"] == "string_pattern_mismatch" else item["msg"].removeprefix("Value error, ")
+        found += [(loc, line + shown) for line in message.split("\n")]
+    return found
 
 
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}… of {len(text):,} characters"
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number that JSON knows")
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise ValueError(f"the key {key!r} stands twice in one object")
-        result[key] = value
-    return result

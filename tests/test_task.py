@@ -82,3 +82,10 @@ def test_cost_mixes_tokens_dollars_and_seconds():
 def test_where_a_model_is_reached_is_checked(change, words):
     with pytest.raises(TaskError, match=words):
         task(decoding=[{"id": "cold", "model": "openai/tiny", **change}])
+
+
+def test_doubled_braces_are_braces_and_values_are_never_expanded_again():
+    prompt = task(prompts=[{"id": "p", "template": r'\boxed{{answer}} {"a": 1} {q} { q } {0}'}]).prompts[0]
+    assert prompt.placeholders == {"q"}
+    (turn,) = prompt.render({"q": "{q}{{q}}"})
+    assert turn["content"] == r'\boxed{answer} {"a": 1} {q}{{q}} { q } {0}'

@@ -13,14 +13,13 @@ from iapo_core.environments import RecordedEnvironment, TableEnvironment
 from iapo_core.errors import PolicyError
 from iapo_core.evaluate import Scores, judge, score_queries
 from iapo_core.policy import Estimate, Policy
+from iapo_core.reading.cells import guarded
 from iapo_core.runs.catalogue import open_environment, task_entry
 from iapo_core.runs.config import weighed
 from iapo_core.runs.live_runs import is_live
 from iapo_core.runs.store import RunRow
 from iapo_core.task import Context
 from iapo_core.task_file import read_task
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
 
 
 def with_heldout(policy: Policy, environment: TableEnvironment | RecordedEnvironment) -> Policy:
@@ -89,4 +88,4 @@ def safe_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _guarded(cell: Any) -> Any:
-    return "'" + cell if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    return guarded(cell) if isinstance(cell, str) else cell

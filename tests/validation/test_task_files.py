@@ -48,13 +48,23 @@ CHANGES = {
     "schema of the future": ([("schema", 2)], r"schema: Input should be 1 \(got 2\)"),
     "duplicate prompt": ([("prompts.1.id", "p1")], r"prompts: the id 'p1' stands in rows 1 and 2; give each row its own id"),
     "duplicate query": ([("queries.1.id", "q1")], r"queries: the id 'q1' stands in rows 1 and 2"),
-    "blank id": ([("prompts.0.id", "")], r"prompts row 1 id: String should match pattern"),
-    "id that is a path": ([("id", "../../etc/passwd")], r"id: String should match pattern .* \(got '\.\./\.\./etc/passwd'\)"),
+    "blank id": ([("prompts.0.id", "")], r"prompts row 1 id: begin with a letter or digit and go on with .* \(got ''\)"),
+    "id that is a path": ([("id", "../../etc/passwd")], r"id: begin with a letter or digit .* \(got '\.\./\.\./etc/passwd'\)"),
     "unknown placeholder": (
         [("prompts.1.template", "{question}")],
         r"prompts row 2 \('p2'\) asks for 'question', which not every query has; fields that every query has: 'q'",
     ),
     "placeholder that one query lacks": ([("queries.1.fields", {"r": "2"})], r"asks for 'q', which not every query has"),
+    "likely placeholder": ([("prompts.1.template", "{qq}")], r"every query has: 'q'; did you mean \{q\}\?"),
+    "unlikely placeholder": ([("prompts.1.template", "{answer}")], r"; write \{\{answer\}\} for the braces themselves"),
+    "several things at once": (
+        [("prompts.0.template", "{a}"), ("prompts.1.template", "{b}"), ("contexts.0.weights", {"beauty": 1})],
+        r"contexts row 1 .*\.\ntask: prompts row 1 .*\.\ntask: prompts row 2 ",
+    ),
+    "a key where its variable's name belongs": (
+        [("decoding.0.api_key_env", "sk-123")],
+        r"decoding row 1 api_key_env: give the name of an environment variable, such as MY_KEY, never the key itself\.$",
+    ),
     "empty prompt": ([("prompts.0.template", "")], r"prompts row 1 messages row 1 content: String should have at least 1"),
     "blank prompt": ([("prompts.0.template", " \n")], r"prompts row 1 .*: a prompt is blank; write its text or remove it"),
     "prompt of a million characters": (
