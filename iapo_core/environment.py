@@ -10,6 +10,7 @@ import numpy as np
 
 from iapo_core.arms import Contexts, FloatArray, Grid, IntArray
 from iapo_core.errors import PolicyError, TaskError
+from iapo_core.intervals import mean_of_drawn
 from iapo_core.policy import Policy
 from iapo_core.task import Strategy
 
@@ -105,7 +106,8 @@ class Environment(Protocol):
     def reward_curves(self, queries: IntArray, weights: FloatArray) -> FloatArray:
         """Return the reward before cost per (distinct weights, candidate, query, N), shape (W, P, X', N).
 
-        Exact where the distribution is known, else the minimum-variance estimate from every stored completion.
+        Exact where the distribution is known, else the minimum-variance estimate from every stored completion; nan where a live
+        run has drawn too few.
         """
         ...
 
@@ -156,9 +158,9 @@ class Evaluated:
         return other
 
     def q_values(self, queries: IntArray, contexts: Contexts | None = None) -> FloatArray:
-        """Return Q(c, p, k) on these queries, shape (C, P, N)."""
+        """Return Q(c, p, k) on these queries, nan for arms that were not drawn there, shape (C, P, N)."""
         contexts = contexts or self.contexts
-        return self.net_of_cost(self.reward_curves(queries, contexts.distinct).mean(axis=2), contexts)
+        return self.net_of_cost(mean_of_drawn(self.reward_curves(queries, contexts.distinct), axis=2), contexts)
 
     def net_of_cost(self, reward: FloatArray, contexts: Contexts) -> FloatArray:
         """Return Q(c, p, k) of mean rewards of shape (W, P, N), shape (C, P, N)."""

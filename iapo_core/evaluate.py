@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from iapo_core import intervals
 from iapo_core.arms import Arm, BoolArray, Contexts, FloatArray, IntArray
 from iapo_core.environment import Environment
 from iapo_core.errors import ContextError, RunError
-from iapo_core.intervals import Ends
+from iapo_core.intervals import Ends, mean_of_drawn
 from iapo_core.observations import Observations
 
 FEWEST_QUERIES = 8
@@ -78,7 +78,7 @@ def score_run(observations: Observations, contexts: Contexts, n_max: int | None 
 
 
 def score_queries(environment: Environment, queries: IntArray, contexts: Contexts, n_max: int | None = None) -> Scores:
-    """Score every arm on the given queries, from the known distribution or from every stored completion.
+    """Score every arm on the given queries, from the known distribution or from every completion at hand; nan without any.
 
     Args:
         environment: Where the completions are.
@@ -92,17 +92,16 @@ def score_queries(environment: Environment, queries: IntArray, contexts: Context
     cells = curves[contexts.which] - paid[:, :, None]  # (C, P, X', N)
     bounds = contexts.distinct @ environment.objective_ranges  # (W, 2)
     low, high = np.moveaxis(bounds[contexts.which], 1, 0)[..., None, None] - paid  # (C, P, N) each
-    q = cells.mean(axis=2)
+    alone = _single_objectives(environment.objectives).distinct
+    q = mean_of_drawn(cells, axis=2)
     return Scores(
         contexts=contexts,
         candidates=environment.candidates,
         q=q,
         half_width=intervals.half_width(q, intervals.of_means(np.moveaxis(cells, 2, -1), low, high)),
-        n_queries=np.full((len(environment.candidates), scale), len(queries)),
-        reward=curves.mean(axis=2),
-        objective_means=_ordered(
-            environment.reward_curves(queries, _single_objectives(environment.objectives).distinct)[..., :scale].mean(axis=2)
-        ),
+        n_queries=(~np.isnan(curves[0])).sum(axis=1),
+        reward=mean_of_drawn(curves, axis=2),
+        objective_means=_ordered(mean_of_drawn(environment.reward_curves(queries, alone)[..., :scale], axis=2)),
         mean_costs=environment.mean_costs(),
         source="heldout",
         bounds=bounds,
@@ -116,8 +115,8 @@ class Verdict:
     """The pick of one context beside its best rival of another candidate.
 
     `verdict` is "clear" where the 95 % interval of the margin lies above 0, "tie" where the margin is at most a tenth of its
-    distance to the interval's lower end or negative, else "close".
-    `margin_low` and `margin_high` are nan where there is nothing to compare by.
+    distance to the interval's lower end or negative, else "close". `margin_low` and `margin_high` are nan where there is nothing
+    to compare by. The sources say on which queries pick and margin were estimated.
     """
 
     context: str
@@ -132,6 +131,17 @@ class Verdict:
     margin_low: float
     margin_high: float
     verdict: Literal["clear", "close", "tie"]
+    source: Literal["train", "heldout"] = "heldout"
+    margin_source: Literal["train", "heldout"] = "heldout"
+
+    def completed(self, drawn: Verdict) -> Verdict:
+        """Return this verdict with what it lacks from another one, of the same pick, on what the run drew."""
+        if np.isnan(self.value):
+            return drawn
+        if self.runner_up is not None or drawn.runner_up is None:
+            return self
+        of_rival = ("runner_up", "margin", "margin_low", "margin_high", "verdict", "margin_source")
+        return replace(self, **{name: getattr(drawn, name) for name in of_rival})
 
 
 def judge(scores: Scores, picks: Sequence[Arm] | None = None, rivals: Sequence[Arm | None] | None = None) -> tuple[Verdict, ...]:
@@ -191,6 +201,8 @@ def _judge_context(scores: Scores, c: int, pick: Arm | None, rival: Arm | None) 
         margin_low=float(gap.low),
         margin_high=float(gap.high),
         verdict=_in_a_word(margin, gap, has_rival=runner is not None),
+        source=scores.source,
+        margin_source=scores.source,
     )
 
 

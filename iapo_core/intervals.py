@@ -48,6 +48,13 @@ def t_quantile(df: FloatArray) -> FloatArray:
     return quantile
 
 
+def mean_of_drawn(values: FloatArray, axis: int) -> FloatArray:
+    """Return the mean over what is there, nan where nothing is; nan marks what was not drawn."""
+    is_drawn = ~np.isnan(values)
+    mean: FloatArray = np.where(is_drawn, values, 0.0).sum(axis=axis) / np.where(n := is_drawn.sum(axis=axis), n, np.nan)
+    return mean
+
+
 def at_end(values: FloatArray, low: FloatArray | float, high: FloatArray | float) -> FloatArray:
     """Return 1 where a value lies at an end of its range, else 0; shape as given."""
     reach = _AT_END * (np.asarray(high) - low)
@@ -100,9 +107,9 @@ def bounded(
 
 
 def of_means(values: FloatArray, low: FloatArray | float, high: FloatArray | float) -> Ends:
-    """Return the interval of the mean over queries, the last axis; low and high as the other axes."""
+    """Return the interval of the mean over the queries drawn (not nan), the last axis; low and high as the other axes."""
     low, high = np.asarray(low), np.asarray(high)
-    silent = at_end(values, low[..., None], high[..., None]).mean(axis=-1)
+    silent = np.where(np.isnan(values), np.nan, at_end(values, low[..., None], high[..., None]))
     return _of_values(values, silent, low, high, _IMAGINED)
 
 
@@ -110,18 +117,20 @@ def of_differences(values: FloatArray, widest: FloatArray | float) -> Ends:
     """Return the interval of the mean difference of two arms over the same queries, the last axis.
 
     Args:
-        values: Difference per query, shape (..., X').
+        values: Difference per query, nan where one of the two was not drawn, shape (..., X').
         widest: Range of one arm's values, so that differences lie in [-widest, widest]; as the other axes.
     """
     widest = np.asarray(widest)
-    silent = (np.abs(values) <= _TIED * widest[..., None]).mean(axis=-1)
+    silent = np.where(np.isnan(values), np.nan, np.abs(values) <= _TIED * widest[..., None])
     return _of_values(values, silent, -widest, widest, _IMAGINED_DIFFERENT)
 
 
 def _of_values(values: FloatArray, silent: FloatArray, low: FloatArray, high: FloatArray, imagined: float) -> Ends:
-    n = values.shape[-1]
-    variance = values.var(axis=-1, ddof=1) if n > 1 else np.full(values.shape[:-1], np.nan)
-    return bounded(values.mean(axis=-1), variance, np.asarray(float(n)), silent, low, high, imagined)
+    n = (~np.isnan(values)).sum(axis=-1).astype(float)
+    mean = mean_of_drawn(values, -1)
+    squares = np.nan_to_num(values - mean[..., None]) ** 2
+    variance = squares.sum(axis=-1) / np.where(n > 1, n - 1, np.nan)
+    return bounded(mean, variance, n, mean_of_drawn(silent, -1), low, high, imagined)
 
 
 def half_width(mean: FloatArray, ends: Ends) -> FloatArray:

@@ -14,7 +14,7 @@ from iapo_core.optimize import start
 
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """Everything that a run drew, so that any weights can be scored without a new call."""
+    """Everything that a run drew, so that any weights can be scored without a new call; the environment is the run's own."""
 
     environment: Environment
     batches: tuple[tuple[Pulls, Outcomes], ...]
@@ -38,18 +38,18 @@ class _Witness:
     """An environment that keeps what passes through it."""
 
     def __init__(self, environment: Environment) -> None:
-        self._environment = environment
+        self.inner = environment
         self.seen: list[tuple[Pulls, Outcomes]] = []
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._environment, name)
+        return getattr(self.inner, name)
 
     def for_run(self, seed: int) -> _Witness:
-        self._environment = self._environment.for_run(seed)
+        self.inner = self.inner.for_run(seed)
         return self
 
     def pull(self, pulls: Pulls) -> Outcomes:
-        outcomes = self._environment.pull(pulls)
+        outcomes = self.inner.pull(pulls)
         self.seen.append((pulls, outcomes))
         return outcomes
 
@@ -70,4 +70,4 @@ def observe(environment: Environment, *, n_events: int | None = None, **argument
     witness = _Witness(environment)
     for _ in islice(start(witness, **arguments), n_events):
         pass
-    return Observations(environment, tuple(witness.seen))
+    return Observations(witness.inner, tuple(witness.seen))

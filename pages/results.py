@@ -5,7 +5,7 @@ import streamlit as st
 from iapo_core.arms import Contexts
 from iapo_core.bound import theorem1
 from iapo_core.errors import IapoError
-from iapo_core.evaluate import Verdict
+from iapo_core.evaluate import Scores, Verdict
 from pages.shell import cards, evidence, figures, guard, reweigh, session, sitemap, texts, words
 from pages.shell.evidence import Evidence
 
@@ -45,12 +45,14 @@ def main() -> None:
 def line(found: Evidence, verdict: Verdict) -> dict[str, object]:
     """Return one row of the table of picks."""
     rival = verdict.runner_up
+    is_live = found.config.live is not None
     return {
         "Context": found.context_titles[verdict.context],
         "Pick": f"{found.titles[verdict.pick.candidate]}, N = {verdict.pick.n}",
         "Verdict": words.verdict(verdict)[1],
         "Utility (95 %)": f"{words.number(verdict.value)} ({words.interval(verdict.low, verdict.high)})",
         "Queries": verdict.n_queries,
+        **({"Estimated on": "kept aside" if verdict.source == "heldout" else "drawn"} if is_live else {}),
         "Cost / query": verdict.cost_per_query,
         "Runner-up": f"{found.titles[rival.candidate]}, N = {rival.n}" if rival else "none",
         "Margin (95 %)": f"{words.number(verdict.margin)} ({words.interval(verdict.margin_low, verdict.margin_high)})",
@@ -72,12 +74,15 @@ def draw_view(found: Evidence, view: str, weights: Contexts, verdict: Verdict | 
             "Estimated on",
             list(SOURCES),
             format_func=lambda name: SOURCES[name],
-            default="heldout",
+            default="heldout" if found.config.live is None else "train",
             required=True,
             key="source",
             help="Queries kept aside were never used to choose. What the run drew is what it decided by.",
         )
         scores = found.heldout(weights) if source == "heldout" else found.drawn(weights)
+        not_drawn(found, scores)
+        if not scores.is_known.any():
+            return
         if view == "Trade-off":
             figures.show_fronts(found, scores, verdict.pick, key="fronts")
         elif view == "Scaling":
@@ -86,6 +91,18 @@ def draw_view(found: Evidence, view: str, weights: Contexts, verdict: Verdict | 
             figures.show_ribbon(found, scores, key="ribbon")
             st.caption("Click a point of the map to put its weights on the sliders.")
             figures.show_policy_map(found, scores, key="policy-map", on_click=lambda points: reweigh.take(found, points))
+
+
+def not_drawn(found: Evidence, scores: Scores) -> None:
+    """Name what a live run has no completions for; the charts leave it out."""
+    missing = [found.titles[name] for name, n in zip(scores.candidates, scores.n_queries, strict=True) if not n.any()]
+    if not missing:
+        return
+    where = "the queries kept aside, where a live run checks its picks alone" if scores.source == "heldout" else "this run"
+    st.caption(
+        f":material/hourglass_disabled: Not drawn in {words.escape(where)}, and not in these charts: "
+        f"{words.escape(words.listed(missing))}."
+    )
 
 
 def objective(found: Evidence) -> int | None:

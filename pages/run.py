@@ -4,7 +4,7 @@ import streamlit as st
 
 from iapo_core.errors import IapoError
 from iapo_core.runs.store import RunRow
-from pages.shell import guard, live, purchase, session, setup, sitemap, words
+from pages.shell import guard, live, session, setup, sitemap, words
 
 guard.enter()
 
@@ -23,10 +23,7 @@ def main() -> None:
         st.caption(words.NEXT_STEP[run.state] + (f" {words.escape(run.message)}" if run.message else ""))
     with buttons:
         controls(run)
-    if run.config.live is not None:
-        purchase.draw(run)
-    else:
-        live.draw(run)
+    live.draw(run)
 
 
 def controls(run: RunRow) -> None:
@@ -60,19 +57,15 @@ def controls(run: RunRow) -> None:
                 args=(run.id, "resume"),
                 help="Does only what is outstanding.",
             )
-        if (
-            run.config.live is None
-            and run.state == "finished"
-            and st.button(
-                "See the results",
-                type="primary",
-                icon=":material/insights:",
-                key="to-results",
-                help="The pick per context and why.",
-            )
+        if run.policy is not None and st.button(
+            "See the results",
+            type="primary" if run.state == "finished" else "secondary",
+            icon=":material/insights:",
+            key="to-results",
+            help="The pick per context and why.",
         ):
             st.switch_page(sitemap.RESULTS, query_params={"run": run.id})
-        if run.config.live is None and not run.is_active:
+        if not run.is_active:
             st.button(
                 "Run again",
                 icon=":material/replay:",

@@ -24,7 +24,7 @@ from iapo_core.runs.config import RunConfig, named
 from iapo_core.runs.drive import drive
 from iapo_core.runs.lease import LEASE_S, HeldLease
 from iapo_core.runs.ledger import spending
-from iapo_core.runs.live_runs import Access, heldout_budget
+from iapo_core.runs.live_runs import Access
 from iapo_core.runs.store import Store
 from iapo_core.runs.worker import on_signals
 from iapo_core.task import Task
@@ -117,13 +117,13 @@ class _Printer:
     def _head(self, environment: Environment) -> None:
         assert self._table is not None  # noqa: S101 - set by the caller
         config, live = self._config, self._config.live
-        for line in self._table.head(config.algorithm, config.budget - heldout_budget(config), config.seed):
+        for line in self._table.head(config.algorithm, config.budget - config.heldout_budget, config.seed):
             print(line)
             if line.startswith(config.algorithm) and live is not None:
                 prices = getattr(environment, "prices", ())
                 self.is_priced = any(price.is_known for price in prices)
                 print(
-                    f"{heldout_budget(config):,} more are set aside for held-out queries. At most {config.budget:,} completions are "
+                    f"{config.heldout_budget:,} more are set aside for held-out queries. At most {config.budget:,} completions are "
                     f"bought, and {live.lost_allowance:,} in place of lost ones should this process die."
                 )
                 print(

@@ -30,6 +30,11 @@ class LiveTask(Evaluated):
         self._pairs = [(prompt, rows[decoding.id]) for prompt, decoding in task.candidates]
         self.candidates = tuple(candidate_name(prompt, decoding, task) for prompt, decoding in task.candidates)
 
+    @property
+    def n_queries(self) -> int:
+        """X."""
+        return len(self.task.queries)
+
     def for_run(self, seed: int) -> Self:
         """Return itself: nothing is drawn here."""
         return self

@@ -44,14 +44,19 @@ class RunConfig(BaseModel):
         text = json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
+    @property
+    def heldout_budget(self) -> int:
+        """How many of the budget's completions a live run sets aside to check the picks on held-out queries."""
+        return 0 if self.live is None else int(self.live.heldout_share * self.budget)
+
     def arguments(self, environment: Environment) -> dict[str, Any]:
-        """Return what `iapo_core.optimize.start` takes beside the environment.
+        """Return what `iapo_core.optimize.start` takes beside the environment; its budget is what the rounds may spend.
 
         Raises:
             ContextError: If a context does not fit the environment.
         """
         return {
-            "budget": self.budget,
+            "budget": self.budget - self.heldout_budget,
             "algorithm": self.algorithm,
             "seed": self.seed,
             "n_max": self.n_max,

@@ -21,7 +21,7 @@ from iapo_core.policy import Policy
 from iapo_core.runs.catalogue import open_environment, task_fingerprint
 from iapo_core.runs.config import RunConfig
 from iapo_core.runs.lease import HeldLease
-from iapo_core.runs.live_runs import Access, checked, heldout_budget, is_live, open_live
+from iapo_core.runs.live_runs import Access, checked, is_live, open_live
 from iapo_core.runs.rows import State
 from iapo_core.runs.store import LeaseLostError, Store
 
@@ -116,10 +116,7 @@ def _events(
     run_id = lease.claim.run_id
     stored = dict(store.payloads(run_id))
     round_began = time.monotonic()
-    arguments = config.arguments(environment)
-    if isinstance(environment, LlmEnvironment):
-        arguments["budget"] -= heldout_budget(config)
-    for seq, event in enumerate(start(environment, **arguments), start=1):
+    for seq, event in enumerate(start(environment, **config.arguments(environment)), start=1):
         if lease.is_lost:
             raise LeaseLostError(f"Another worker has taken run {run_id} over; this one stops.")
         is_new = seq not in stored

@@ -16,10 +16,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from iapo_core.environments.live import Answer, Key, LiveSettings, Reserved, Settled, Wanted
+from iapo_core.runs.answers import load_answers
 from iapo_core.runs.rows import Claim
 from iapo_core.runs.store import Store
-
-_BATCH = 400  # SQLite's and PostgreSQL's statements take many more parameters than this
 
 # Parameters that stand twice are cast: PostgreSQL would give them two types.
 _RESERVE = """
@@ -90,32 +89,7 @@ class Ledger:
 
     def load(self, cells: Sequence[str]) -> dict[Key, Answer]:
         """Return what is settled of these cells, whoever paid; marks lost what dead processes left reserved."""
-        found: dict[Key, Answer] = {}
-        with self._store._read() as connection:
-            for start in range(0, len(cells), _BATCH):
-                part = {f"c{i}": cell for i, cell in enumerate(cells[start : start + _BATCH])}
-                rows = connection.execute(
-                    text(
-                        "SELECT cell, sample, text, finish_reason, prompt_tokens, completion_tokens, usd, latency_s, "  # noqa: S608
-                        "served_model, error, is_counted, run_id FROM completions "
-                        f"WHERE state IN ('settled', 'failed') AND cell IN ({', '.join(f':{name}' for name in part)})"
-                    ),
-                    part,
-                )
-                for row in rows:
-                    found[Key(row.cell, row.sample)] = Answer(
-                        text=row.text,
-                        finish_reason=row.finish_reason,
-                        prompt_tokens=row.prompt_tokens,
-                        completion_tokens=row.completion_tokens,
-                        usd=math.nan if row.usd is None else row.usd,
-                        latency_s=row.latency_s,
-                        served_model=row.served_model,
-                        error=row.error,
-                        is_counted=bool(row.is_counted),
-                        is_reused=row.run_id != self._claim.run_id,
-                    )
-        return found
+        return load_answers(self._store, self._claim.run_id, cells)
 
     def reserve(self, wanted: Sequence[Wanted]) -> Reserved:
         """Reserve in the order given what nobody else has, until a cap refuses."""

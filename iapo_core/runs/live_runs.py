@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from iapo_core.environment import Environment
 from iapo_core.environments.live import LiveSettings
 from iapo_core.environments.llm import LlmEnvironment
 from iapo_core.errors import RunError
@@ -36,11 +37,6 @@ def is_live(task_id: str) -> bool:
     return task_entry(task_id).origin == "live"
 
 
-def heldout_budget(config: RunConfig) -> int:
-    """Return how many of the budget's completions are set aside to check the picks on held-out queries."""
-    return 0 if config.live is None else int(config.live.heldout_share * config.budget)
-
-
 def open_live(store: Store, claim: Claim, config: RunConfig, access: Access, is_leaving: Callable[[], bool]) -> LlmEnvironment:
     """Open the task of a claimed run.
 
@@ -63,6 +59,6 @@ def open_live(store: Store, claim: Claim, config: RunConfig, access: Access, is_
     )
 
 
-def checked(environment: LlmEnvironment, config: RunConfig, policy: Policy, spent: int) -> Policy:
+def checked(environment: Environment, config: RunConfig, policy: Policy, spent: int) -> Policy:
     """Return the policy with held-out estimates from what the rounds left of the budget, at least the share set aside."""
     return check(environment, policy, max(config.budget - spent, 0))[0]

@@ -11,9 +11,14 @@ from iapo_core.evaluate import Verdict
 from pages.shell import words
 from pages.shell.evidence import Evidence
 
+SOURCES = {
+    "heldout": ("queries kept aside", "queries that were never used to choose"),
+    "train": ("queries that the run drew", "the queries that chose it: rather too high"),
+}
+
 
 def decision(found: Evidence, verdict: Verdict, *, context: str, key: str) -> None:
-    """Draw one card, judged on the queries kept aside.
+    """Draw one card, judged on the queries kept aside where the pick was drawn there.
 
     Args:
         found: What is known of the run.
@@ -29,22 +34,28 @@ def decision(found: Evidence, verdict: Verdict, *, context: str, key: str) -> No
             st.badge(label, color=color, help=sentence)
         st.subheader(f"{words.escape(found.titles[verdict.pick.candidate])}, N = {verdict.pick.n}", anchor=False)
         with st.container(horizontal=True):
-            st.metric(
-                "Utility", words.number(verdict.value), help="Mean score after cost, on queries that were never used to choose."
-            )
+            st.metric("Utility", words.number(verdict.value), help=f"Mean score after cost, on {SOURCES[verdict.source][1]}.")
             st.metric("Cost per query", words.cost(verdict.cost_per_query), help=f"N completions, counted in {unit}.")
             st.metric("Per 1,000 queries", words.cost(1000 * verdict.cost_per_query), help=f"Counted in {unit}.")
+        n_drawn = found.n_drawn(verdict.pick, verdict.source)
+        behind = f" and {n_drawn:,} completions of this prompt" if n_drawn else ""
         st.caption(
             f"95 % interval {words.interval(verdict.low, verdict.high)}, "
-            f"from {verdict.n_queries} queries kept aside. Cost is in {unit}."
+            f"from {verdict.n_queries} {SOURCES[verdict.source][0]}{behind}. Cost is in {unit}."
         )
+        if verdict.source == "train":
+            st.caption(
+                ":material/info: This arm was not drawn on the queries kept aside, so the figure comes from the queries that chose "
+                "it, and is rather too high."
+            )
         if verdict.runner_up is None:
             st.caption("There is no other prompt to compare with.")
             return
         rival = f"{words.escape(found.titles[verdict.runner_up.candidate])}, N = {verdict.runner_up.n}"
+        by = "" if verdict.margin_source == "heldout" else ", by what the run drew"
         st.caption(
             f"Runner-up: {rival}. Margin {words.number(verdict.margin)} "
-            f"({words.interval(verdict.margin_low, verdict.margin_high)}). {sentence}"
+            f"({words.interval(verdict.margin_low, verdict.margin_high)}){by}. {sentence}"
         )
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from iapo_core.arms import Arm, Contexts, FloatArray, Grid
 from iapo_core.environment import Environment, default_grid
+from iapo_core.errors import IapoError
 from iapo_core.evaluate import Scores, Verdict, judge, score_queries, score_run
 from iapo_core.events import Event
 from iapo_core.observations import Observations, observe
@@ -18,6 +19,7 @@ from iapo_core.outputs.history import History
 from iapo_core.policy import Policy
 from iapo_core.reweigh import contenders
 from iapo_core.runs.config import RunConfig, weighed
+from iapo_core.runs.evidence import evidence_environment
 from iapo_core.runs.store import RunRow
 from iapo_core.task import Task
 from pages.shell import session, tasks, words
@@ -71,7 +73,8 @@ class Evidence:
     def verdicts(self) -> tuple[Verdict, ...]:
         """The run's own picks against the rivals that it kept longest, judged on the queries kept aside."""
         rivals = [self._rival(c, pick.candidate) for c, pick in enumerate(self.picks)]
-        return judge(self.heldout(self.contexts), self.picks, rivals)
+        verdicts = self._judge(self.contexts, self.picks, rivals)
+        return tuple(self._as_checked(verdict, c) for c, verdict in enumerate(verdicts))
 
     def judged(self, contexts: Contexts) -> tuple[Verdict, ...]:
         """Pick for any weights by what the run drew, and judge on the queries kept aside.
@@ -80,12 +83,37 @@ class Evidence:
             RunError: If nothing was drawn.
         """
         found = contenders(self.observations, contexts, self.config.n_max)
-        verdicts = judge(self.heldout(contexts), [f.pick for f in found], [f.runner_up for f in found])
+        verdicts = self._judge(contexts, [f.pick for f in found], [f.runner_up for f in found])
         # At the run's own weights its own decision stands, also where arms tie and lots were drawn.
         return tuple(
             verdict if same is None else replace(self.verdicts[same], context=verdict.context)
             for verdict, same in zip(verdicts, self.own(contexts), strict=True)
         )
+
+    def _judge(self, contexts: Contexts, picks: list[Arm], rivals: list[Arm | None]) -> tuple[Verdict, ...]:
+        """Judge on the queries kept aside; what a live run has not drawn there is judged by what it drew."""
+        aside = self.heldout(contexts)
+        if not np.isnan(aside.q).any():
+            return judge(aside, picks, rivals)
+        drawn = judge(self.drawn(contexts), picks, rivals)
+        if np.isnan(aside.q).all():
+            return drawn
+        return tuple(of.completed(by) for of, by in zip(judge(aside, picks, rivals), drawn, strict=True))
+
+    def _as_checked(self, verdict: Verdict, context: int) -> Verdict:
+        """Let the estimate stand that a live run has made of its own pick, and stored."""
+        known = self.policy.choices[context].estimate
+        if known is None or verdict.source != "heldout":
+            return verdict
+        return replace(verdict, value=known.value, low=known.low, high=known.high, n_queries=known.n_queries)
+
+    def n_drawn(self, arm: Arm, source: str) -> int:
+        """Return how many completions of its prompt stand behind an arm's estimate; 0 where its distribution is known."""
+        candidate = self.environment.candidates.index(arm.candidate)
+        if source == "train":
+            return sum(int(pulls.sizes[pulls.candidates == candidate].sum()) for pulls, _ in self.observations.batches)
+        texts = getattr(self.environment, "texts", None)
+        return 0 if texts is None else sum(len(texts(candidate, int(query))) for query in self.environment.split.heldout)
 
     def _rival(self, context: int, candidate: str) -> Arm | None:
         """Return the arm of another candidate that the run trimmed last, the higher estimate first."""
@@ -150,14 +178,17 @@ class Evidence:
 
 def of(run: RunRow) -> Evidence:
     """Return the evidence of a run; where its task cannot be opened, the page says why and ends."""
-    environment = tasks.environment(run.config.task, run.config.seed)
     stored = session.store().events(run.id)
     last = stored[-1][0] if stored else 0
-    return _cached(session.address(), run.id, last, run.policy is not None, run, environment, tuple(event for _, event in stored))
+    try:
+        return _cached(session.address(), run.id, last, run.state, run.policy is not None, run, tuple(e for _, e in stored))
+    except IapoError as error:
+        session.explain(error, "What this run drew cannot be opened.")
+        st.stop()
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)
 def _cached(
-    address: str, run_id: str, last: int, is_final: bool, _run: RunRow, _environment: Environment, _events: tuple[Event, ...]
+    address: str, run_id: str, last: int, state: str, is_final: bool, _run: RunRow, _events: tuple[Event, ...]
 ) -> Evidence:
-    return Evidence(run_id, _run.config, _environment, _events, _run.policy)
+    return Evidence(run_id, _run.config, evidence_environment(session.store(), _run, _events), _events, _run.policy)

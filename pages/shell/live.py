@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import time
-
 import streamlit as st
 
 from iapo_core.runs.store import RunRow
 from iapo_core.runs.worker import ensure_worker
-from pages.shell import evidence, figures, session, words
+from pages.shell import evidence, figures, purchase, session, words
 from pages.shell.evidence import Evidence
 
 
 def draw(run: RunRow) -> None:
     """Draw one run; while it is active the KPI row polls the store and starts the page over at a round's end."""
     found = evidence.of(run)
-    is_active = run.is_active
-    st.fragment(_kpis, run_every=1.0 if is_active else None)(run.id, (run.state, run.round), found)
-    if not found.events:
-        st.info("Nothing was drawn yet. The board appears with the first round.", icon=":material/hourglass_empty:")
+    every = 1.0 if run.is_active else None
+    if run.config.live is None:
+        st.fragment(_kpis, run_every=every)(run.id, (run.state, run.round), found)
+    else:
+        st.fragment(purchase.kpis, run_every=every)(run.id, (run.state, run.round))
+        purchase.picks(run, found)
+    if not found.history.rounds:
+        st.info("The board appears when the first round has been drawn and scored.", icon=":material/hourglass_empty:")
         return
     context, show = _choices(found)
     left, right = st.columns([3, 2], gap="medium")
@@ -76,7 +78,7 @@ def _kpis(run_id: str, drawn: tuple[str, int], found: Evidence) -> None:
             "Arms alive", f"{found.history.n_alive:,}", border=True, help="Arms that still compete, per context on average."
         )
         st.metric("Spent", f"{run.spent:,} of {run.config.budget:,}", border=True, help="Completions drawn, of the hard cap.")
-        label, value, meaning = _clock(run)
+        label, value, meaning = words.clock(run)
         st.metric(label, value, border=True, help=meaning)
         st.metric(
             "Reused", f"{found.history.n_reused:,}", border=True, help="Completions that had been served before in this run."
@@ -87,17 +89,3 @@ def _kpis(run_id: str, drawn: tuple[str, int], found: Evidence) -> None:
             border=True,
             help="Failed completions score the minimum; none is dropped.",
         )
-
-
-def _clock(run: RunRow) -> tuple[str, str, str]:
-    """Return a label, a time and what it means."""
-    now = time.time()
-    if run.state == "queued" or run.started_at is None:
-        return "Waiting", words.duration(now - run.created_at), "Since you started it."
-    if run.state != "running":
-        return "Took", words.duration((run.finished_at or now) - run.started_at), "From the first round to the end."
-    n_done = run.round - 1
-    if n_done < 1:
-        return "Time left", "–", "Known after the first round."
-    left = (now - run.started_at) / n_done * (run.n_rounds - n_done)
-    return "Time left", words.duration(left), "From the pace of the rounds so far."

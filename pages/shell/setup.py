@@ -17,7 +17,6 @@ from iapo_core.optimize import start
 from iapo_core.runs import catalogue
 from iapo_core.runs.catalogue import TaskEntry
 from iapo_core.runs.config import RunConfig
-from iapo_core.runs.live_runs import heldout_budget
 from iapo_core.task import Context
 from pages.shell import buying, contexts, knobs, session, tasks, words
 
@@ -106,7 +105,7 @@ def _plan(settings: Settings, environment: Environment) -> Planned | None:
         st.warning("Tick at least one context, so that the run has a preference to serve.", icon=":material/info:")
         return None
     try:
-        first = next(start(environment, **_arguments(settings, environment)))
+        first = next(start(environment, **settings.config().arguments(environment)))
     except IapoError as error:
         session.explain(error, "These settings cannot run.")
         return None
@@ -129,14 +128,6 @@ def _plan(settings: Settings, environment: Environment) -> Planned | None:
             f"{int(first.sizes.max())} completions of one query each." + (f" Note: {first.note}." if first.note else "")
         )
     return first
-
-
-def _arguments(settings: Settings, environment: Environment) -> dict[str, Any]:
-    """Return what the rounds are given: the budget less what a live run sets aside for held-out queries."""
-    config = settings.config()
-    arguments = config.arguments(environment)
-    arguments["budget"] -= heldout_budget(config)
-    return arguments
 
 
 def _start(settings: Settings, *, is_ready: bool) -> None:

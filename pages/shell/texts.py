@@ -10,17 +10,21 @@ from streamlit.delta_generator import DeltaGenerator
 
 from iapo_core.arms import Arm
 from iapo_core.environments import RecordedEnvironment
+from iapo_core.environments.recorded import Completion
+from iapo_core.environments.stored import StoredEnvironment
 from iapo_core.evaluate import Verdict
 from iapo_core.task import DecodingConfig, Message, Prompt, Task
 from pages.shell import prompts, words
 from pages.shell.evidence import Evidence
 
 CLICKED = "clicked-arm"
+DRAWN = {0: " (not drawn)", 1: " (drawn on one side)", 2: ""}
+Texts = RecordedEnvironment | StoredEnvironment
 
 
 def read(found: Evidence, verdict: Verdict | None) -> None:
     """Let the user read two arms side by side; begins with the pick, or the arm that was clicked, and the runner-up."""
-    if found.task is None or not isinstance(found.environment, RecordedEnvironment):
+    if found.task is None or not isinstance(found.environment, Texts):
         st.info("This task carries counts, not texts, so there is nothing to read.", icon=":material/info:")
         return
     names = list(found.environment.candidates)
@@ -61,16 +65,19 @@ def _choose(found: Evidence, column: DeltaGenerator, side: str, default: Arm, cl
     return Arm(candidate, n)
 
 
-def compare(environment: RecordedEnvironment, task: Task, left: Arm, right: Arm) -> None:
+def compare(environment: Texts, task: Task, left: Arm, right: Arm) -> None:
     """Show two arms side by side on one query."""
     ids = [q.id for q in task.queries]
     heldout = set(environment.split.heldout.tolist())
+    n_drawn = _drawn(environment, left, right)
     row = st.selectbox(
         "Query",
-        range(len(ids)),
+        sorted(range(len(ids)), key=lambda i: -n_drawn[i]),
         key="text-query",
-        format_func=lambda i: f"{ids[i]}{' (kept aside)' if i in heldout else ''}: {_one_line(task.queries[i].fields)}",
-        help="Queries kept aside were never used to choose.",
+        format_func=lambda i: (
+            f"{ids[i]}{' (kept aside)' if i in heldout else ''}{DRAWN[n_drawn[i]]}: {_one_line(task.queries[i].fields)}"
+        ),
+        help="Queries kept aside were never used to choose. Those that both prompts were drawn on come first.",
     )
     gold = task.queries[row].gold
     if isinstance(gold, str):
@@ -81,14 +88,24 @@ def compare(environment: RecordedEnvironment, task: Task, left: Arm, right: Arm)
             _one(environment, task, arm, row, side)
 
 
-def _one(environment: RecordedEnvironment, task: Task, arm: Arm, row: int, side: str) -> None:
+def _drawn(environment: Texts, left: Arm, right: Arm) -> list[int]:
+    """Return on how many of the two sides each query has completions."""
+    sides = [environment.candidates.index(arm.candidate) for arm in (left, right)]
+    return [sum(bool(environment.texts(side, row)) for side in sides) for row in range(environment.n_queries)]
+
+
+def _one(environment: Texts, task: Task, arm: Arm, row: int, side: str) -> None:
     candidate = environment.candidates.index(arm.candidate)
     prompt, decoding = task.candidates[candidate]
     st.markdown(f"**{words.escape(prompt.title or prompt.id)}, N = {arm.n}**")
     with st.expander("Prompt", expanded=True, key=f"text-prompt-{side}"):
         _rendered(prompt, decoding, task.queries[row].fields)
     stored = environment.texts(candidate, row)
+    if not stored:
+        st.info("Not drawn: this run took no completion of this prompt on this query.", icon=":material/hourglass_disabled:")
+        return
     used = stored[: arm.n]
+    st.caption(_spent(used))
     if environment.strategy != "best_of_n":
         votes = Counter(c.answer for c in used)
         st.caption(f"Votes of the first {len(used)} of {len(stored)} stored completions")
@@ -103,6 +120,7 @@ def _one(environment: RecordedEnvironment, task: Task, arm: Arm, row: int, side:
             key=f"text-votes-{side}",
         )
     titles = words.objective_titles(environment.objectives, task)
+    is_priced = any(c.usd == c.usd for c in stored)
     frame = pd.DataFrame(
         [
             {
@@ -111,6 +129,7 @@ def _one(environment: RecordedEnvironment, task: Task, arm: Arm, row: int, side:
                 **({"Answer": c.answer or ""} if environment.strategy != "best_of_n" else {}),
                 **{titles[o]: c.scores[k] for k, o in enumerate(environment.objectives)},
                 "Tokens": c.completion_tokens,
+                **({"Dollars": c.usd} if is_priced else {}),
                 "Text": c.text if c.error is None else f"(failed: {c.error})",
             }
             for i, c in enumerate(stored, start=1)
@@ -123,12 +142,24 @@ def _one(environment: RecordedEnvironment, task: Task, arm: Arm, row: int, side:
         on_select="rerun",
         selection_mode="single-row",
         height="content" if len(frame) <= 8 else 300,
-        column_config={"Counts": st.column_config.CheckboxColumn(help="Whether it is among the arm's N.")},
+        column_config={
+            "Counts": st.column_config.CheckboxColumn(help="Whether it is among the arm's N."),
+            "Dollars": st.column_config.NumberColumn(format="%.6f", help="What this completion cost."),
+        },
     )
     chosen = event["selection"]["rows"] if event else []
     index = chosen[0] if chosen else 0
     st.caption(f"Completion {index + 1}" + ("" if chosen else ", tick a row to read another"))
     st.code(stored[index].text, language=None, wrap_lines=True)
+
+
+def _spent(used: list[Completion]) -> str:
+    """Say what the arm's completions took."""
+    dollars = sum(c.usd for c in used)
+    tokens = sum(c.prompt_tokens + c.completion_tokens for c in used)
+    return f"{len(used)} completions, {tokens:,} tokens with the prompt's" + (
+        f", {dollars:.6f} dollars" if dollars == dollars else ""
+    )
 
 
 def _rendered(prompt: Prompt, decoding: DecodingConfig, fields: dict[str, str]) -> None:

@@ -57,7 +57,7 @@ VERDICTS = {
     "close": ("orange", "Close", "The pick leads, but its lead could be chance."),
     "tie": ("gray", "Too close to call", "Neither leads; take the cheaper one."),
 }
-BEHIND = ("red", "Behind", "The runner-up does better on the queries kept aside; spend more, or take the runner-up.")
+BEHIND = ("red", "Behind", "The runner-up does better where both were drawn; spend more, or take the runner-up.")
 WHY = {
     "psst": "its rounds see enough queries, and it alone has a guarantee.",
     "psst-eb": "PSST's first round would see fewer than ten queries per prompt, PSST-EB sees many more.",
@@ -86,6 +86,12 @@ def escape(text: str) -> str:
     Backslashes do not stop bare addresses from becoming links, so an invisible word joiner breaks those.
     """
     return _MARKDOWN.sub(r"\\\1", _ADDRESS.sub("\\g<0>\u2060", " ".join(text.split())))
+
+
+def listed(names: list[str], most: int = 6) -> str:
+    """Name a few and count the rest."""
+    head = ", ".join(names[:most])
+    return head if len(names) <= most else f"{head} and {len(names) - most} more"
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -144,6 +150,20 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def clock(run: RunRow) -> tuple[str, str, str]:
+    """Return how long a run has waited, goes on or took: a label, a time and what it means."""
+    now = time.time()
+    if run.state == "queued" or run.started_at is None:
+        return "Waiting", duration(now - run.created_at), "Since you started it."
+    if run.state != "running":
+        return "Took", duration((run.finished_at or now) - run.started_at), "From the first round to the end."
+    n_done = run.round - 1
+    if n_done < 1:
+        return "Time left", "–", "Known after the first round."
+    left = (now - run.started_at) / n_done * (run.n_rounds - n_done)
+    return "Time left", duration(left), "From the pace of the rounds so far."
 
 
 def objective_titles(names: tuple[str, ...], task: Task | None) -> dict[str, str]:

@@ -27,8 +27,9 @@ def test_a_live_run_shows_what_it_bought_and_its_picks(open_page, store, server)
     shown = metrics(page)
     assert shown["Bought"] == f"{now.bought} of 120"
     assert shown["Dollars"] == f"{now.usd:.4f} $"
-    assert (shown["In flight"], shown["Failed"], shown["Lost"]) == ("0", "0", "0")
+    assert (shown["In flight"], shown["Failed"]) == ("0", "0")
     assert list(page.dataframe[0].value["Prompt"]) == ["p2", "p2"]
+    assert page.get("plotly_chart")  # the trim board, as for recorded runs
 
 
 def test_a_live_run_can_be_paused_and_resumed(open_page, store, server):
