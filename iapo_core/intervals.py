@@ -4,8 +4,9 @@ Student's t says too little where scores crowd at an end of their range: six que
 seventh may fail. Three things repair that. Wilson's inversion (1927) lets the variance change with the mean that is tried, scaled
 to the spread that was seen, as surveys do with effective sample sizes (Kott and Carr, 1997). A share of imagined queries stands at
 both ends of the range, in the manner of Agresti and Coull (1998), but only in proportion to the queries that lie at an end or
-agree, because only those say nothing of what was not seen. And Student's quantile replaces the normal one. Values spread over the
-middle of the range get the plain t interval. The mean that is covered is that of the population which the queries are a sample of.
+agree, because only those say nothing of what was not seen. And Student's quantile replaces the normal one, the less the more values are
+coins. Values spread over the middle of the range get the plain t interval. What is covered is the mean over the population which
+the queries are a sample of.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import numpy as np
 from iapo_core.arms import BoolArray, FloatArray
 
 # Queries imagined at each end of the range where all say nothing; chosen on synthetic populations of 6 to 60 queries.
-_IMAGINED, _IMAGINED_DIFFERENT = 0.25, 0.15
+_IMAGINED, _IMAGINED_DIFFERENT = 0.3, 0.2
 _AT_END = 0.05  # of the range
 _TIED = 0.002  # of the range of one value
 _NO_SPREAD = 1e-12
+_NORMAL = 1.959963984540054
 
 
 class Ends(NamedTuple):
@@ -36,7 +38,7 @@ def t_quantile(df: FloatArray) -> FloatArray:
     Exact for 1 to 4, between them linear in 1 / df, which is never too low; from 5 on the Cornish-Fisher expansion in 1 / df
     (Abramowitz and Stegun 26.7.5).
     """
-    z = 1.959963984540054
+    z = _NORMAL
     d = np.maximum(np.asarray(df, dtype=float), 1.0)
     g1 = (z**3 + z) / 4
     g2 = (5 * z**5 + 16 * z**3 + 3 * z) / 96
@@ -96,7 +98,9 @@ def bounded(
         centre = (n * m + a) / total
         spread = ((n - 1) * spread + n * m * m + a - total * centre**2) / (total - 1)
         coin = centre * (1 - centre)  # the variance of values at the ends alone: no values in the range have more
-        q = t**2 * np.clip(np.where(coin > 0, spread / np.where(coin > 0, coin, 1.0), 1.0), 0.0, 1.0) / total
+        likeness = np.clip(np.where(coin > 0, spread / np.where(coin > 0, coin, 1.0), 1.0), 0.0, 1.0)  # to coins, 1
+        # A coin's variance follows from its mean: nothing is estimated beside, so the normal quantile does.
+        q = (likeness * _NORMAL**2 + (1 - likeness) * t**2) * likeness / total
         middle, half = (centre + q / 2) / (1 + q), np.sqrt(q * coin + q * q / 4) / (1 + q)
         ends = (
             np.where(has_range, low + width * (middle - half), mean - plain),

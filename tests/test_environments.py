@@ -194,3 +194,17 @@ def test_a_recorded_folder_loads_and_runs(tmp_path):
     spent = [e.spent for e in start(environment, budget=100) if isinstance(e, Pulled)]
     assert spent == sorted(spent)
     assert spent[-1] <= 100
+
+
+def test_a_table_is_a_population_of_tasks():
+    population = votes_environment(n_candidates=2, n_queries=12, n_max=3)
+    truth = population.reward_curves(np.arange(12), np.ones((1, 1)))[0]  # (P, X, N)
+    task = population.sampled(400, np.random.default_rng(0))
+    assert len(task.split.train) + len(task.split.heldout) == task.n_queries == 400
+    curves = task.reward_curves(np.arange(400), np.ones((1, 1)))[0]
+    which = [int(np.flatnonzero(np.isclose(truth, curves[:, [i]]).all(axis=(0, 2)))[0]) for i in range(400)]
+    assert set(which) == set(range(12))
+    assert max(np.bincount(which)) < 60  # about 33 each
+    outcomes = outcomes_environment().sampled(5, np.random.default_rng(0))
+    drawn = outcomes.pull(Pulls(np.array([0]), np.array([4]), np.array([2])))
+    assert drawn.objectives.shape == (1, 2, 2)

@@ -33,8 +33,8 @@ def test_values_in_the_middle_of_a_wide_range_get_the_t_interval():
 def test_queries_that_all_score_alike_do_not_give_certainty(n, value):
     low, high = of_means(np.full(n, value), 0.0, 1.0)
     assert low <= value <= high
-    if value == 1.0:  # the quantile of n answered queries (Clopper and Pearson, 1934) asks for about this much
-        assert low < 0.025 ** (1 / n) + 0.02
+    if value == 1.0:  # at least as wary as Wilson's interval of n successes
+        assert low <= n / (n + stats.norm.ppf(0.975) ** 2)
         assert high == pytest.approx(1.0, abs=0.02)
     else:
         assert high > value

@@ -15,6 +15,7 @@ from iapo_core.environment import split_order
 from iapo_core.environments import RecordedEnvironment, TableEnvironment, load_environment
 from iapo_core.environments.synthetic import Simulation, simulate
 from iapo_core.errors import BenchError
+from iapo_core.evaluate import Scores, score_queries
 from iapo_core.task_file import read_task
 
 Known = TableEnvironment | RecordedEnvironment
@@ -167,18 +168,21 @@ class Bout:
     Attributes:
         environment: With this reshuffle's split.
         q_train: Q on its training queries, shape (C, P, N).
-        q_heldout: Q on its held-out queries, shape (C, P, N).
-        heldout_half: Half of the 95 % interval of q_heldout over queries, shape (C, P, N).
+        heldout: Every arm scored on its held-out queries, as the decision card is.
         truth: Q on all queries of the arena, which the training and held-out ones are a sample of, shape (C, P, N).
         truth_reward: The same before cost, shape (W, P, N).
     """
 
     environment: Known
     q_train: FloatArray
-    q_heldout: FloatArray
-    heldout_half: FloatArray
+    heldout: Scores
     truth: FloatArray
     truth_reward: FloatArray
+
+    @property
+    def q_heldout(self) -> FloatArray:
+        """Q on the held-out queries, shape (C, P, N)."""
+        return self.heldout.q
 
     @property
     def limit(self) -> float:
@@ -195,8 +199,6 @@ class Bout:
 @lru_cache(maxsize=2)
 def bout(made: Arena, split_seed: int) -> Bout:
     """Reshuffle an arena; equal seeds give equal bouts on any machine."""
-    from iapo_core.evaluate import score_queries
-
     environment = opened(made).reshuffled(split_seed)
     if made.generator:
         order = np.random.default_rng([split_seed, 0x5A3E]).permutation(environment.n_queries)
@@ -206,8 +208,7 @@ def bout(made: Arena, split_seed: int) -> Bout:
     return Bout(
         environment=environment,
         q_train=environment.net_of_cost(_mean_curves(environment, environment.split.train), environment.contexts),
-        q_heldout=heldout.q,
-        heldout_half=heldout.half_width,
+        heldout=heldout,
         truth=environment.net_of_cost(truth, environment.contexts),
         truth_reward=truth,
     )

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from iapo_core.arms import FloatArray
+from iapo_core.arms import Arm, IntArray
 from iapo_core.bench.arenas import Arena, Bout, bout
 from iapo_core.bench.spelled import ORACLE, Spelled
 from iapo_core.environments import RecordedEnvironment
-from iapo_core.evaluate import FEWEST_QUERIES
-from iapo_core.events import Estimated, Finished
+from iapo_core.evaluate import FEWEST_QUERIES, judge
+from iapo_core.events import Estimated, Finished, Trimmed
 from iapo_core.optimize import start
 from iapo_core.policy import Policy
 
@@ -72,6 +72,7 @@ def _run_cell(cell: Cell, seed: int) -> Row:
     environment = scene.environment
     began = time.perf_counter()
     last, policy, spent = None, None, 0
+    stayed = np.zeros(scene.truth.shape, dtype=np.int16)  # rounds that each arm outlived, (C, P, N)
     if cell.algorithm.name != ORACLE:
         for event in start(
             environment,
@@ -82,6 +83,8 @@ def _run_cell(cell: Cell, seed: int) -> Row:
         ):
             if isinstance(event, Estimated):
                 last = event
+            elif isinstance(event, Trimmed):
+                stayed += event.alive
             elif isinstance(event, Finished):
                 policy, spent = event.policy, event.spent
     wall_s = time.perf_counter() - began
@@ -104,25 +107,26 @@ def _run_cell(cell: Cell, seed: int) -> Row:
         here = np.arange(len(rows))
         row["acr"] = float(scene.q_heldout[here, rows, scales].mean())
         if not isinstance(environment, RecordedEnvironment) and last is not None:  # a recording's truth is not known
-            row |= _coverage(scene, last, rows, scales)
+            row |= _coverage(scene, last, stayed, rows, scales)
     return row
 
 
 # How many 95 % intervals were reported, and how many of them hold the truth.
 COVERAGE = (
     "arms_judged", "arms_covered", "young_judged", "young_covered",
-    "picks_judged", "picks_covered", "heldout_judged", "heldout_covered",
+    "picks_judged", "picks_covered", "heldout_judged", "heldout_covered", "differences_judged", "differences_covered",
 )  # fmt: skip
 COLUMNS = (
     "environment", "strategy", "is_simulated", "algorithm", "budget", "run", "spent", "acr", "limit", "oracle", "wall_s", *COVERAGE,
 )  # fmt: skip
 
 
-def _coverage(scene: Bout, last: Estimated, rows: FloatArray, scales: FloatArray) -> Row:
+def _coverage(scene: Bout, last: Estimated, stayed: IntArray, rows: IntArray, scales: IntArray) -> Row:
     """Count reported intervals and those that hold the truth.
 
     Arms: the reward of every (weights, candidate, N), "young" where fewer than FEWEST_QUERIES queries stand behind it. Picks:
-    the run's own estimate of the arms that it chose. Held-out: the estimate that the decision card shows.
+    the run's own estimate of the arms that it chose. Held-out and differences: the value of the pick and its margin over the
+    runner-up as the decision card shows them; truth is the mean over all queries.
     """
     reward, half = last.reward.astype(float), last.half_width.astype(float)
     is_given = np.isfinite(reward) & np.isfinite(half)
@@ -130,8 +134,18 @@ def _coverage(scene: Bout, last: Estimated, rows: FloatArray, scales: FloatArray
     is_old = np.broadcast_to(last.n_queries >= FEWEST_QUERIES, reward.shape)
     which, here = scene.environment.contexts.which, np.arange(len(rows))
     pick_given, pick_held = is_given[which, rows, scales], is_held[which, rows, scales]
-    heldout = scene.heldout_half[here, rows, scales]
-    miss = np.abs(scene.q_heldout[here, rows, scales] - scene.truth[here, rows, scales])
+    n_max = stayed.shape[2]
+    others = np.arange(stayed.shape[1])[None, :, None] != rows[:, None, None]  # (C, P, 1)
+    value = scene.environment.net_of_cost(np.nan_to_num(reward, nan=-1e9), scene.environment.contexts)
+    rivals = np.lexsort([x.reshape(len(here), -1) for x in (value, stayed, np.broadcast_to(others, value.shape))], axis=-1)[:, -1]
+    names = scene.environment.candidates
+    verdicts = judge(
+        scene.heldout,
+        [Arm(names[p], int(k) + 1) for p, k in zip(rows, scales, strict=True)],
+        [Arm(names[a // n_max], int(a % n_max) + 1) if len(names) > 1 else None for a in rivals],
+    )
+    truth = scene.truth[here, rows, scales]
+    gap = truth - scene.truth.reshape(len(here), -1)[here, rivals]
     return {
         "arms_judged": int((is_given & is_old).sum()),
         "arms_covered": int((is_held & is_old).sum()),
@@ -139,8 +153,10 @@ def _coverage(scene: Bout, last: Estimated, rows: FloatArray, scales: FloatArray
         "young_covered": int((is_held & ~is_old).sum()),
         "picks_judged": int(pick_given.sum()),
         "picks_covered": int(pick_held.sum()),
-        "heldout_judged": int(np.isfinite(heldout).sum()),
-        "heldout_covered": int((miss <= heldout).sum()),
+        "heldout_judged": sum(bool(np.isfinite(v.low)) for v in verdicts),
+        "heldout_covered": sum(bool(v.low <= true <= v.high) for v, true in zip(verdicts, truth, strict=True)),
+        "differences_judged": sum(bool(np.isfinite(v.margin_low)) for v in verdicts),
+        "differences_covered": sum(bool(v.margin_low <= true <= v.margin_high) for v, true in zip(verdicts, gap, strict=True)),
     }
 
 

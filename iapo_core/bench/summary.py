@@ -69,7 +69,7 @@ def _line(environment: str, budget: int, algorithm: str, rows: list[Row], refere
         float(np.mean([row["spent"] for row in rows])),
         _p(rows, reference),
         1e3 * float(np.median([row["wall_s"] for row in rows])),
-        {kind: _share(rows, kind) for kind in ("arms", "picks", "heldout")},
+        {kind: _share(rows, kind) for kind in ("arms", "picks", "heldout", "differences")},
     )
 
 

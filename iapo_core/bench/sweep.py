@@ -139,11 +139,11 @@ def _parsed(stream: BinaryIO, name: str) -> tuple[list[Row], dict[str, Any]]:
     try:
         table = pq.read_table(stream)
         mark = json.loads(table.schema.metadata[_MARK])
-        if not isinstance(mark["arenas"], dict) or table.schema.names != list(COLUMNS):
+        if not isinstance(mark["arenas"], dict) or table.schema.names not in (list(COLUMNS), list(COLUMNS[:-2])):
             raise ValueError
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
         raise BenchError(f"{name} holds no bench of ours; give another file.") from None
-    return table.to_pylist(), mark
+    return [dict.fromkeys(COLUMNS, 0) | row for row in table.to_pylist()], mark  # older files judged no differences
 
 
 def _key(row: Row) -> tuple[str, str, int, int]:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from iapo_core.arms import Contexts, FloatArray, IntArray
-from iapo_core.environment import Evaluated, Outcomes, Pulls, Split, split_queries
+from iapo_core.environment import Evaluated, Outcomes, Pulls, Split, split_order, split_queries
 from iapo_core.errors import TableError
 from iapo_core.task import MAX_SCALE, Strategy
 from iapo_core.utility import expected_maximum
@@ -87,6 +87,22 @@ class TableEnvironment(Evaluated):
         """Return this table at the start of a stream of draws: equal seeds give equal draws."""
         other = copy.copy(self)
         other._rng = np.random.default_rng([seed, 0xD2A35])
+        return other
+
+    def sampled(self, n_queries: int, rng: np.random.Generator) -> Self:
+        """Return a task of this many queries drawn with replacement, as if this table held the population; its mean is the truth.
+
+        Args:
+            n_queries: At least 2, split as ever.
+            rng: Chooses the queries and the split.
+        """
+        rows = rng.integers(self.n_queries, size=n_queries)
+        other = copy.copy(self)
+        other._probabilities, other._cumulative = self._probabilities[:, rows], self._cumulative[:, rows]
+        other._gold = self._gold[rows] if len(self._gold) else self._gold
+        other._outcomes = None if self._outcomes is None else self._outcomes[:, rows]
+        other._credit = {i: self._credit[int(q)] for i, q in enumerate(rows) if int(q) in self._credit}
+        other.split = split_order(rng.permutation(n_queries))
         return other
 
     @property
