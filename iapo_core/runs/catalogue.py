@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -79,9 +79,19 @@ def tasks() -> list[TaskEntry]:
                 except IapoError as error:
                     _LOG.warning("a task is left out of the catalogue: %s", error)
                 else:
-                    found.setdefault(entry.id, entry)
+                    found.setdefault(entry.id, _titled(entry))
     order = {"topics": 0, "animals": 1, "explain": 2}
     return sorted(found.values(), key=lambda e: (order.get(e.id, 3), e.id))
+
+
+def is_own(entry: TaskEntry) -> bool:
+    """Return whether somebody added the task, so that it may be renamed and deleted."""
+    return entry.path.parent == data_dir() / "tasks"
+
+
+def title_file(path: Path) -> Path:
+    """Return where a task's new title stands; a run is pinned to the other files, which a new title leaves alone."""
+    return path / "title.txt" if path.is_dir() else path.with_suffix(".title")
 
 
 def task_entry(task_id: str) -> TaskEntry:
@@ -93,7 +103,8 @@ def task_entry(task_id: str) -> TaskEntry:
     for entry in tasks():
         if entry.id == task_id:
             return entry
-    raise TaskError(f"There is no task {task_id!r}; there are {', '.join(e.id for e in tasks()) or 'none'}.")
+    there = ", ".join(e.id for e in tasks()) or "none"
+    raise TaskError(f"There is no task {task_id!r}; there are {there}. If there was one, it was deleted.")
 
 
 def open_environment(task_id: str, seed: int = 0) -> TableEnvironment | RecordedEnvironment:
@@ -159,6 +170,13 @@ def keep_task(task: Task) -> str:
             (draft / "task.json").write_text(kept.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
             draft.rename(folder)
     return kept.id
+
+
+def _titled(entry: TaskEntry) -> TaskEntry:
+    try:
+        return replace(entry, title=title_file(entry.path).read_text(encoding="utf-8"))
+    except OSError:
+        return entry
 
 
 def _stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
