@@ -11,6 +11,7 @@ from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from iapo_core.bench import chunks, dask_cluster
@@ -167,6 +168,33 @@ def test_a_killed_process_of_the_pool_is_replaced(tmp_path, monkeypatch):
     rows = bench.finish(tmp_path / "pool.parquet", Pool(2), kill_once)
     assert killed
     assert figures(rows) == figures(bench.finish(tmp_path / "alone.parquet", InProcess()))
+
+
+def test_processes_of_a_killed_bench_end_too_and_the_same_command_goes_on(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "iapo_core.cli",
+        "bench",
+        SMALL,
+        OTHER,
+        "--algorithms",
+        "psst,psst-eb,ucb",
+        "--budgets",
+        "300,600",
+    ]
+    command += ["--runs", "40", "--executor", "local:2", "--out", str(tmp_path / "b.parquet"), "--json"]
+    with (tmp_path / "log").open("w") as log:
+        bench = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+    owner = psutil.Process(bench.pid)
+    children = wait_for(lambda: len(owner.children()) >= 2 and owner.children())
+    os.kill(bench.pid, signal.SIGKILL)
+    bench.wait()
+    _, alive = psutil.wait_procs(children, timeout=PATIENT_S)
+    assert not alive
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENT_S, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["n_runs"] for line in lines if line["kind"] == "line"} == {40}
 
 
 def test_a_pool_that_always_dies_is_given_up_in_words(tmp_path, monkeypatch):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Protocol
 
 from iapo_core.bench.cells import Cell, Row, run_cells
@@ -57,7 +58,7 @@ class Pool:
         chunks, n_deaths = Chunks(cells), 0
         while chunks:
             pool = ProcessPoolExecutor(
-                min(self._n_processes, len(cells)), mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_parent
+                min(self._n_processes, len(cells)), mp_context=get_context("spawn"), initializer=_follow_the_parent
             )
             try:
                 for rows in feed(pool, chunks, seed, lambda: self._n_processes):
@@ -74,8 +75,17 @@ class Pool:
                 pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _follow_the_parent() -> None:
+    """Leave interrupts to the process that owns the pool, and end with it, also when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def executor(text: str) -> Executor:

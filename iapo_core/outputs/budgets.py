@@ -162,10 +162,7 @@ def draw_budget_curves(record: BudgetCurves, theme: Theme) -> go.Figure:
     )
     for i, name in enumerate(_names(record)):
         mine = sorted((line for line in record.lines if line.algorithm == name), key=lambda line: line.spent)
-        if is_regret:
-            mine = [line for line in mine if line.regret > 0]  # a logarithm has no place for the others
-        if mine:
-            figure.add_trace(_curve(record, mine, i, tokens.prompts[i % len(tokens.prompts)], is_thick=name == record.reference))
+        figure.add_trace(_curve(record, mine, i, tokens.prompts[i % len(tokens.prompts)], is_thick=name == record.reference))
     ceilings = [line.acr for line in record.lines if line.algorithm == ORACLE]
     if ceilings and not is_regret:
         figure.add_hline(
@@ -188,6 +185,8 @@ def _names(record: BudgetCurves) -> list[str]:
 def _curve(record: BudgetCurves, mine: Sequence[Line], i: int, color: str, *, is_thick: bool) -> go.Scatter:
     is_regret = record.shows == "regret"
     value = np.array([line.regret if is_regret else line.acr for line in mine])
+    if is_regret:
+        value = np.where(value > 0, value, np.nan)  # a logarithm has no place for the others, so the line has a gap
     sem = np.nan_to_num(np.array([line.regret_sem if is_regret else line.sem for line in mine]))
     symbol = _SYMBOLS[i % len(_SYMBOLS)]
     return go.Scatter(
