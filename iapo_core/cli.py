@@ -73,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         "--price", type=float, nargs=2, metavar=("IN", "OUT"), help="dollars per million prompt and completion tokens"
     )
     live.add_argument("--concurrency", type=int, default=16, help="calls in flight (default 16)")
+    live.add_argument("--rpm", type=int, metavar="N", help="requests per minute that each model allows (default: no limit)")
+    live.add_argument("--tpm", type=int, metavar="N", help="tokens per minute that each model allows (default: no limit)")
     live.add_argument("--local", action="store_true", help="a small model on this machine, without a key (extra [local])")
     run.set_defaults(command=_lazy("run", "run"))
 
@@ -108,6 +110,8 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(command=_lazy("stored", "export"))
     worker = verbs.add_parser("worker", help="drive queued runs until idle; the dashboard starts one by itself")
     worker.add_argument("--idle", type=float, default=900.0, help="seconds without work before it ends (default 900)")
+    worker.add_argument("--run", metavar="RUN_ID", help="drive this run alone, whose keys were typed")
+    worker.add_argument("--keys-from-stdin", action="store_true", help="read its keys as JSON from standard input")
     worker.set_defaults(command=_lazy("dashboard", "worker"))
     paper = verbs.add_parser("import-paper", help="convert an environment that the paper's authors released")
     paper.add_argument("source", type=Path, help="their pickle; read by a restricted unpickler that runs nothing of theirs")

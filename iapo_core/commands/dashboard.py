@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import socket
@@ -11,10 +12,11 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from iapo_core.errors import IapoError
+from iapo_core.environments.redact import RedactingFormatter, environment_secrets
+from iapo_core.errors import IapoError, RunError
 from iapo_core.runs.catalogue import data_dir
 from iapo_core.runs.store import Store
-from iapo_core.runs.worker import showcase, work
+from iapo_core.runs.worker import showcase, work, work_keyed
 
 ADDRESS = "127.0.0.1"
 
@@ -52,10 +54,35 @@ def dashboard(arguments: argparse.Namespace) -> int:
 
 
 def worker(arguments: argparse.Namespace) -> None:
-    """Drive queued runs until a signal comes or there was nothing to do for a while."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    """Drive queued runs until a signal comes or there was nothing to do for a while; or one run, with keys from a pipe.
+
+    Raises:
+        RunError: If keys are to be read for no run, or what comes is not a JSON object of them.
+    """
+    keys = _keys_from_stdin(arguments.run) if arguments.keys_from_stdin else {}
+    handler = logging.StreamHandler()
+    secrets = [*keys.values(), *environment_secrets()]
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(message)s", secrets))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     with closing(Store.open()) as store:
-        work(store, idle_s=arguments.idle)
+        if arguments.run is None:
+            work(store, idle_s=arguments.idle)
+        elif store.run(arguments.run).needs_keys:
+            work_keyed(store, arguments.run, keys)
+        else:
+            raise RunError(f"Run {arguments.run} takes its keys from the environment; start the worker without --run.")
+
+
+def _keys_from_stdin(run_id: str | None) -> dict[str, str]:
+    if run_id is None:
+        raise RunError("Keys are for one run; name it with --run.")
+    try:
+        keys = json.load(sys.stdin)
+    except ValueError:
+        keys = None  # the parser's own words may quote what it was given
+    if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys.values()):
+        raise RunError("The keys come as one JSON object, variable names to keys, on standard input; nothing was started.")
+    return keys
 
 
 def dashboard_root() -> Path:

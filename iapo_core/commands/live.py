@@ -30,6 +30,7 @@ from iapo_core.runs.worker import on_signals
 from iapo_core.task import Task
 
 LOCAL_SLOTS = 16
+LOCAL_KEY = "IAPO_LOCAL_MODEL_KEY"  # a slot that is only ever filled in memory: the server makes its key up
 
 
 def run_live(arguments: argparse.Namespace, task: Task) -> Policy:
@@ -43,9 +44,8 @@ def run_live(arguments: argparse.Namespace, task: Task) -> Policy:
     if arguments.budget < 1:
         raise LiveError(f"The budget is a whole number of completions, at least 1, not {arguments.budget}.")
     with _access(arguments) as (settings, access, model):
-        if model is not None:
-            decoding = tuple(d.model_copy(update={"model": model}) for d in task.decoding)
-            task = task.model_copy(update={"decoding": decoding})
+        if changes := _instead(arguments, model):
+            task = task.model_copy(update={"decoding": tuple(d.model_copy(update=changes) for d in task.decoding)})
         task_id = keep_task(task)
         asked = asked_contexts(arguments)
         config = RunConfig(
@@ -89,6 +89,20 @@ def _drive(store: Store, config: RunConfig, access: Access, *, is_quiet: bool) -
         for line in _lines(policy):
             print(line)
     return policy
+
+
+def _instead(arguments: argparse.Namespace, model: str | None) -> dict[str, str | None]:
+    """Return what the command line puts in place of the task's own: an address takes the key named for another one away."""
+    changes: dict[str, str | None] = {}
+    if model is not None:
+        changes = {"model": model, "usd_per_million_prompt": None, "usd_per_million_completion": None}
+    if model is not None or arguments.api_base is not None:
+        changes |= {"api_base": None, "api_key_env": None}
+    if arguments.api_key_env is not None:
+        changes |= {"api_key_env": None}
+    if arguments.price is not None:
+        changes |= {"usd_per_million_prompt": None, "usd_per_million_completion": None}
+    return changes
 
 
 class _Printer:
@@ -150,7 +164,12 @@ def _lines(policy: Policy) -> Iterator[str]:
 @contextmanager
 def _access(arguments: argparse.Namespace) -> Iterator[tuple[LiveSettings, Access, str | None]]:
     """Give settings and key; the local model serves for as long as the block lasts."""
-    given = {"concurrency": arguments.concurrency, "max_usd": arguments.max_usd}
+    given = {
+        "concurrency": arguments.concurrency,
+        "max_usd": arguments.max_usd,
+        "requests_per_minute": arguments.rpm,
+        "tokens_per_minute": arguments.tpm,
+    }
     if arguments.price is not None:
         given |= {"usd_per_million_prompt": arguments.price[0], "usd_per_million_completion": arguments.price[1]}
     try:
@@ -165,8 +184,9 @@ def _access(arguments: argparse.Namespace) -> Iterator[tuple[LiveSettings, Acces
         free = {"usd_per_million_prompt": 0.0, "usd_per_million_completion": 0.0}
         slots = min(arguments.concurrency, LOCAL_SLOTS)
         with serve(fetch_model(data_dir() / "models"), slots=slots) as served:
-            settings = LiveSettings(**{**given, **free, "concurrency": slots}, api_base=served.base_url, identity=f"local {GGUF}")
-            yield settings, Access(key=served.api_key, is_trusted=True), f"openai/{served.model}"
+            where = {"api_base": served.base_url, "api_key_env": LOCAL_KEY, "identity": f"local {GGUF}"}
+            settings = LiveSettings(**{**given, **free, **where, "concurrency": slots})
+            yield settings, Access({LOCAL_KEY: served.api_key}, is_trusted=True), f"openai/{served.model}"
     except ValidationError as error:
         first = error.errors()[0]
         raise LiveError(

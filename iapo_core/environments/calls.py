@@ -6,26 +6,26 @@ LiteLLM and the OpenAI client repeat failed requests by themselves, billed ones 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
-import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from iapo_core.environments.endpoints import Endpoint
 from iapo_core.environments.live import Answer, LiveSettings
-from iapo_core.environments.prices import Price, imported_litellm
+from iapo_core.environments.prices import imported_litellm
 from iapo_core.environments.redact import redact, storable
 from iapo_core.environments.retry import FIRST_WAIT_S, LONGEST_WAIT_S, Fault, classify
 from iapo_core.environments.throttle import Throttle
-from iapo_core.errors import LiveError
 from iapo_core.task import DecodingConfig
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 MAX_TEXT = 1_000_000
 _MOST_TOKENS = 10_000_000
-_NO_KEY = "no-key-was-given"  # anything but empty: an empty key makes LiteLLM send the operator's own
+_UNSENT = Fault("again", "the run was stopped before its turn came")
 
 
 class CallFailedError(Exception):
@@ -41,20 +41,27 @@ class Caller:
 
     Args:
         decoding: Model and parameters.
-        settings: Concurrency, deadline, address, name of the key's variable.
-        price: For the dollars of an answer.
-        key: A key handed over in memory; else the variable named in the settings.
+        endpoint: Where it is reached, and its price.
+        settings: Concurrency and deadline.
+        key: What the endpoint's slot holds.
+        throttle: Shared by all callers of the model.
         rng: For the jitter of waits.
     """
 
     def __init__(
-        self, decoding: DecodingConfig, settings: LiveSettings, price: Price, key: str | None, rng: np.random.Generator
+        self,
+        decoding: DecodingConfig,
+        endpoint: Endpoint,
+        settings: LiveSettings,
+        key: str | None,
+        throttle: Throttle,
+        rng: np.random.Generator,
     ) -> None:
-        self.decoding, self.settings, self.price, self._rng = decoding, settings, price, rng
-        self.throttle = Throttle(settings.concurrency)
+        self.decoding, self.endpoint, self.settings, self.throttle, self._rng = decoding, endpoint, settings, throttle, rng
         self.waiting = ""
-        self._key = key_for(settings, key)
+        self._key = key
         self._client: Any = None
+        self._stopping = asyncio.Event()
 
     async def complete(self, messages: Sequence[dict[str, str]], worst_usd: float) -> Answer:
         """Buy one completion; tries again only while nothing can have been billed.
@@ -64,7 +71,7 @@ class Caller:
         """
         for attempt in range(1, self.settings.n_tries + 1):
             async with self.throttle:
-                self.waiting = ""
+                await self._take_place(messages)
                 try:
                     answer = await self._request(messages, worst_usd)
                 except CallFailedError as error:
@@ -74,17 +81,39 @@ class Caller:
                     wait_s = self._wait_s(fault, attempt)
                     if fault.is_rate_limit:
                         self.throttle.slow_down(wait_s)
-                    self.waiting = f"{self.decoding.model}: {fault.words}, next try in {wait_s:.1f} s"
                 else:
                     self.throttle.went_well()
+                    self.throttle.pace.give_back(self._most_tokens(messages) - answer.prompt_tokens - answer.completion_tokens)
                     return answer
-            await asyncio.sleep(wait_s)
+            await self._pause(wait_s, f"{fault.words}, next try in {wait_s:.1f} s")
         raise AssertionError("the last try returns or raises")
+
+    def stop(self) -> None:
+        """Send nothing more: calls that wait for their turn end unsent, as if the provider had asked to try again."""
+        self._stopping.set()
 
     async def close(self) -> None:
         """Give connections back."""
         if self._client is not None:
             await self._client.close()
+
+    async def _take_place(self, messages: Sequence[dict[str, str]]) -> None:
+        while (left := self.throttle.waits_s) > 0:
+            await self._pause(left, f"it asked for a pause, next call in {left:.1f} s")
+        if (wait_s := self.throttle.pace.wait_s(self._most_tokens(messages))) > 0:
+            await self._pause(wait_s, f"its rate limit is kept, next call in {wait_s:.1f} s")
+        if self._stopping.is_set():
+            raise CallFailedError(_UNSENT)
+        self.waiting = ""
+
+    async def _pause(self, seconds: float, why: str) -> None:
+        self.waiting = f"{self.endpoint.model}: {why}"
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+            raise CallFailedError(_UNSENT)
+
+    def _most_tokens(self, messages: Sequence[dict[str, str]]) -> int:
+        return sum(len(m["content"]) for m in messages) // 4 + 1 + self.decoding.max_tokens
 
     def _wait_s(self, fault: Fault, attempt: int) -> float:
         if fault.retry_after_s is not None:
@@ -95,7 +124,7 @@ class Caller:
     async def _request(self, messages: Sequence[dict[str, str]], worst_usd: float) -> Answer:
         litellm = imported_litellm()
         arguments: dict[str, Any] = {
-            "model": self.decoding.model,
+            "model": self.endpoint.model,
             "messages": [dict(m) for m in messages],
             "temperature": self.decoding.temperature,
             "max_tokens": self.decoding.max_tokens,
@@ -107,8 +136,9 @@ class Caller:
             arguments["top_p"] = self.decoding.top_p
         if self._key is not None:
             arguments["api_key"] = self._key
-        if self.settings.api_base is not None:
-            arguments["api_base"] = self.settings.api_base
+        if self.endpoint.api_base is not None:
+            arguments["api_base"] = self.endpoint.api_base
+        if self.endpoint.is_plain:
             arguments["client"] = self._own_client()
         began = time.monotonic()
         try:
@@ -124,7 +154,7 @@ class Caller:
             import openai
 
             self._client = openai.AsyncOpenAI(
-                api_key=self._key, base_url=self.settings.api_base, max_retries=0, http_client=_careful_http(self.settings)
+                api_key=self._key, base_url=self.endpoint.api_base, max_retries=0, http_client=_careful_http(self.settings)
             )
         return self._client
 
@@ -142,13 +172,13 @@ class Caller:
         is_counted = n_prompt is not None and n_completion is not None and n_prompt > 0
         if not is_counted:  # four bytes a token for the cost in tokens; the dollars stay at the most it can have cost
             n_prompt, n_completion = sum(len(m["content"].encode()) for m in messages) // 4 + 1, len(text.encode()) // 4 + 1
-        usd = self.price.usd(n_prompt or 0, n_completion or 0) if is_counted else worst_usd
+        usd = self.endpoint.price.usd(n_prompt or 0, n_completion or 0) if is_counted else worst_usd
         return Answer(
             text=text,
             finish_reason=reason and reason[:40],
             prompt_tokens=n_prompt or 0,
             completion_tokens=n_completion or 0,
-            usd=usd if self.price.is_known else math.nan,
+            usd=usd if self.endpoint.price.is_known else math.nan,
             latency_s=round(latency_s, 4),
             served_model=self._clean(str(getattr(response, "model", "") or ""))[:200] or None,
             error=error,
@@ -157,22 +187,6 @@ class Caller:
 
     def _clean(self, text: str) -> str:
         return storable(redact(text, [self._key] if self._key else []))
-
-
-def key_for(settings: LiveSettings, key: str | None) -> str | None:
-    """Return the key to send; None lets LiteLLM look up the provider's own variable, which only happens at its own address.
-
-    Raises:
-        LiveError: If the named variable is not set.
-    """
-    if key:
-        return key
-    if settings.api_key_env is not None:
-        value = os.environ.get(settings.api_key_env, "").strip()
-        if not value:
-            raise LiveError(f"The environment variable {settings.api_key_env} is not set; it should hold the key for the model.")
-        return value
-    return _NO_KEY if settings.api_base is not None else None
 
 
 def _count(value: Any) -> int | None:

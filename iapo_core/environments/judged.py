@@ -12,6 +12,7 @@ import numpy as np
 
 from iapo_core.arms import FloatArray, IntArray
 from iapo_core.environment import NO_VOTE, Outcomes, Pulls
+from iapo_core.environments.endpoints import identity_of
 from iapo_core.environments.live import Answer, CompletionSource, Key, LiveSettings, Wanted
 from iapo_core.environments.live_task import LiveTask
 from iapo_core.environments.recorded import Completion
@@ -113,7 +114,7 @@ class JudgedTask(LiveTask):
         messages = tuple(decoding.messages(prompt, asked.fields))
         identity = [
             decoding.model_dump(mode="json", include={"model", "temperature", "top_p", "max_tokens"}),
-            self._settings.identity or self._settings.api_base,
+            identity_of(decoding, self._settings),
             messages,
         ]
         cell = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

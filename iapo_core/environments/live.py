@@ -19,9 +19,23 @@ from iapo_core.errors import LiveError
 ALLOWED_BASES = "IAPO_ALLOWED_BASE_URLS"
 
 
+Rate = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+class RateLimits(BaseModel):
+    """What a provider allows of one model per minute; None is no limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    requests_per_minute: Rate | None = None
+    tokens_per_minute: Rate | None = None
+
+
 class LiveSettings(BaseModel):
     """How a run buys completions; keys are named by their environment variable and never stored.
 
+    Address, key variable and prices are those of decoding configs that name none. `requests_per_minute` and
+    `tokens_per_minute` hold for each model by itself, `limits` for the models that it names.
     `allowance` is how many completions beyond the budget may replace those that were in flight when a process died; the
     concurrency where it is None. Prices are in dollars per million tokens and take the place of the known ones. `identity`
     is what stands for the model's address in the ledger where the address itself changes; the base URL where it is None.
@@ -40,11 +54,19 @@ class LiveSettings(BaseModel):
     api_key_env: VariableName | None = None
     usd_per_million_prompt: Money | None = None
     usd_per_million_completion: Money | None = None
+    requests_per_minute: Rate | None = None
+    tokens_per_minute: Rate | None = None
+    limits: dict[str, RateLimits] = Field(default_factory=dict, max_length=100)
 
     @model_validator(mode="after")
     def _whole_price(self) -> Self:
         whole_price(self.usd_per_million_prompt, self.usd_per_million_completion)
         return self
+
+    def rate_limits(self, model: str) -> RateLimits:
+        """Return what is allowed of a model per minute."""
+        everywhere = RateLimits(requests_per_minute=self.requests_per_minute, tokens_per_minute=self.tokens_per_minute)
+        return self.limits.get(model, everywhere)
 
     @property
     def lost_allowance(self) -> int:
@@ -57,14 +79,23 @@ class LiveSettings(BaseModel):
         Raises:
             LiveError: If it is not allowed; nothing was sent.
         """
-        if self.api_base is None or is_loopback(urlsplit(self.api_base).hostname or ""):
-            return
-        allowed = [address.strip().rstrip("/") for address in os.environ.get(ALLOWED_BASES, "").split(",")]
-        if self.api_base not in allowed:
-            raise LiveError(
-                f"The base URL {self.api_base} is not allowed here, so nothing was sent; whoever runs this worker can allow it in "
-                f"{ALLOWED_BASES}."
-            )
+        check_base(self.api_base)
+
+
+def check_base(api_base: str | None) -> None:
+    """Refuse a base URL that neither is on this machine nor was allowed by who runs it.
+
+    Raises:
+        LiveError: If it is not allowed; nothing was sent.
+    """
+    if api_base is None or is_loopback(urlsplit(api_base).hostname or ""):
+        return
+    allowed = [address.strip().rstrip("/") for address in os.environ.get(ALLOWED_BASES, "").split(",")]
+    if api_base not in allowed:
+        raise LiveError(
+            f"The base URL {api_base} is not allowed here, so nothing was sent; whoever runs this worker can allow it in "
+            f"{ALLOWED_BASES}."
+        )
 
 
 class Key(NamedTuple):

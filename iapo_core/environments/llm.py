@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import numpy as np
 
 from iapo_core.environment import Outcomes, Pulls
-from iapo_core.environments.calls import Caller, key_for
+from iapo_core.environments.calls import Caller
+from iapo_core.environments.endpoints import Endpoint, endpoint_of
 from iapo_core.environments.judged import JudgedTask
-from iapo_core.environments.live import CompletionStore, LiveSettings, Wanted
-from iapo_core.environments.prices import price_of
+from iapo_core.environments.live import CompletionStore, LiveSettings, Wanted, check_base
 from iapo_core.environments.purchase import Purchase
+from iapo_core.environments.throttle import Throttle
 from iapo_core.errors import LiveError
 from iapo_core.task import Task
 
@@ -31,9 +32,10 @@ class LlmEnvironment(JudgedTask):
         settings: How completions are bought.
         store: Where they are kept.
         seed: Splits the queries.
-        key: A key in memory; else the environment variable named in the settings.
+        keys: Keys in memory by the name of their slot; else those of the environment.
+        endpoints: Where each decoding config is reached; what the settings say where it is None.
         is_leaving: Asked while buying; True interrupts it.
-        is_trusted: True where the person who runs this process typed the base URL.
+        is_trusted: True where the person who runs this process chose models and the settings' base URL.
     """
 
     def __init__(
@@ -43,24 +45,35 @@ class LlmEnvironment(JudgedTask):
         store: CompletionStore,
         *,
         seed: int = 0,
-        key: str | None = None,
+        keys: Mapping[str, str] | None = None,
+        endpoints: Sequence[Endpoint] | None = None,
         is_leaving: Callable[[], bool] = lambda: False,
         is_trusted: bool = False,
     ) -> None:
         super().__init__(task, settings, store, seed=seed)
         self._store: CompletionStore = store
-        self._key, self._is_leaving = key, is_leaving
-        if not is_trusted:
-            settings.check_base()
-        key_for(settings, key)
-        self.prices = tuple(price_of(d.model, settings) for d in task.decoding)
-        unknown = [d.model for d, price in zip(task.decoding, self.prices, strict=True) if not price.is_known]
-        if settings.max_usd is not None and unknown:
-            raise LiveError(
-                f"The price of {unknown[0]!r} is not known, so a dollar cap cannot be kept; give its price per million tokens."
-            )
+        self._is_leaving = is_leaving
+        self._endpoints = tuple(endpoints or (endpoint_of(decoding, settings) for decoding in task.decoding))
+        self.prices = tuple(endpoint.price for endpoint in self._endpoints)
+        self._called = sorted({d for _, d in self._pairs})  # rows of decoding configs that stand in some candidate
+        self._check(is_trusted)
+        self._keys = {d: self._endpoints[d].key(keys or {}) for d in self._called}
+        self._throttles: dict[tuple[str, str | None], Throttle] = {}
         self._tally: Counter[str] = Counter()  # shared by the copies of `for_run`: the held-out check is part of the run
         self._rng = np.random.default_rng([seed, 0x11E5])  # for the jitter of waits alone
+
+    def _check(self, is_trusted: bool) -> None:
+        for d in self._called:
+            endpoint = self._endpoints[d]
+            if not is_trusted:
+                endpoint.check()
+            elif endpoint.api_base != self._settings.api_base:  # the task's own address, which nobody typed here
+                check_base(endpoint.api_base)
+            if self._settings.max_usd is not None and not endpoint.price.is_known:
+                raise LiveError(
+                    f"The price of {endpoint.model!r} is not known, so a dollar cap cannot be kept; "
+                    "give its price per million tokens."
+                )
 
     def for_run(self, seed: int) -> Self:
         """Return this environment at the first draw of every cell."""
@@ -102,8 +115,7 @@ class LlmEnvironment(JudgedTask):
                 raise
 
     async def _buy(self, missing: list[Wanted], n_reused: int, is_interrupted: threading.Event) -> None:
-        configs = zip(self.task.decoding, self.prices, strict=True)
-        callers = [Caller(decoding, self._settings, price, self._key, self._rng) for decoding, price in configs]
+        callers = {d: self._caller(d) for d in self._called}
         try:
 
             def leaving() -> bool:
@@ -111,5 +123,12 @@ class LlmEnvironment(JudgedTask):
 
             await Purchase(self._store, callers, self._settings.concurrency, leaving, n_reused).buy(missing)
         finally:
-            for caller in callers:
+            for caller in callers.values():
                 await caller.close()
+
+    def _caller(self, d: int) -> Caller:
+        endpoint = self._endpoints[d]
+        new = Throttle(self._settings.concurrency, self._settings.rate_limits(endpoint.model))
+        throttle = self._throttles.setdefault((endpoint.model, endpoint.api_base), new)
+        throttle.begin()
+        return Caller(self.task.decoding[d], endpoint, self._settings, self._keys[d], throttle, self._rng)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from iapo_core.environments.live import LiveSettings
+from iapo_core.task import DecodingConfig
 
 _TURN_TOKENS = 16  # what a chat template puts around a turn, generously
 
@@ -43,19 +44,27 @@ class Price:
         return self.usd(n_bytes, max_tokens)
 
 
-def price_of(model: str, settings: LiveSettings) -> Price:
-    """Return the price that the user gave, else the one in LiteLLM's table; at another address nothing is known."""
-    if settings.usd_per_million_prompt is not None and settings.usd_per_million_completion is not None:
-        given = (settings.usd_per_million_prompt / 1e6, settings.usd_per_million_completion / 1e6)
-        return Price(*given, "the price given for this run")
-    if settings.api_base is None:
-        listed = _table()
-        for name in (model, model.partition("/")[2]):
-            row = listed.get(name, {})
-            prompt, completion = (_dollars(row.get(part)) for part in ("input_cost_per_token", "output_cost_per_token"))
-            if prompt + completion > 0:
-                return Price(prompt, completion, f"the price table of LiteLLM {version('litellm')}")
+def price_of(decoding: DecodingConfig, settings: LiveSettings) -> Price:
+    """Return the price of the config, else of the run, else the one in LiteLLM's table; at another address none is known."""
+    for given, source in ((decoding, "the price given in the task"), (settings, "the price given for this run")):
+        if given.usd_per_million_prompt is not None and given.usd_per_million_completion is not None:
+            return Price(given.usd_per_million_prompt / 1e6, given.usd_per_million_completion / 1e6, source)
+    if decoding.api_base is None and settings.api_base is None:
+        row = _listed(decoding.model)
+        prompt, completion = (_dollars(row.get(part)) for part in ("input_cost_per_token", "output_cost_per_token"))
+        if prompt + completion > 0:
+            return Price(prompt, completion, f"the price table of LiteLLM {version('litellm')}")
     return Price(math.nan, math.nan, "unknown")
+
+
+def listed_provider(model: str) -> str:
+    """Return the provider of a model that is named without one; empty where LiteLLM's table does not have it."""
+    return str(_listed(model).get("litellm_provider", ""))
+
+
+def _listed(model: str) -> dict[str, Any]:
+    listed = _table()
+    return dict(listed.get(model) or listed.get(model.partition("/")[2]) or {})
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from iapo_core.environments.calls import Caller, CallFailedError
 from iapo_core.environments.live import Answer, CompletionStore, Key, Settled, Wanted
@@ -20,7 +20,7 @@ class Purchase:
 
     Args:
         store: Where completions are kept.
-        callers: One per decoding config.
+        callers: By the row of their decoding config.
         concurrency: Calls in flight.
         is_leaving: Asked at least every quarter of a second; True stops buying.
         n_reused: What the pull found in the store, for the report.
@@ -29,7 +29,7 @@ class Purchase:
     def __init__(
         self,
         store: CompletionStore,
-        callers: Sequence[Caller],
+        callers: Mapping[int, Caller],
         concurrency: int,
         is_leaving: Callable[[], bool],
         n_reused: int,
@@ -38,7 +38,7 @@ class Purchase:
         self._n_reused = n_reused
         self._running: dict[asyncio.Task[Answer | Fault], Wanted] = {}
         self._held: list[tuple[Wanted, Fault]] = []  # failed without a bill; data only once the model has answered again
-        self._streaks = [0] * len(callers)
+        self._streaks = dict.fromkeys(callers, 0)
         self._stop: LiveError | None = None
 
     async def buy(self, wanted: Sequence[Wanted]) -> None:
@@ -69,6 +69,11 @@ class Purchase:
                 self._stop = InterruptedPullError("Buying was interrupted; what came is stored.")
             if self._stop is None and queue:
                 elsewhere += await self._launch(queue)
+            if self._stop is not None and not isinstance(
+                self._stop, BudgetGoneError
+            ):  # within the caps, what is reserved goes out
+                for caller in self._callers.values():
+                    caller.stop()
             if self._running:
                 await self._collect()
             elif self._held:
@@ -146,5 +151,5 @@ class Purchase:
         return [(one.key, Answer(error=fault.words, is_counted=False), "failed") for one, fault in held]
 
     def _report(self) -> None:
-        waiting = next((caller.waiting for caller in self._callers if caller.waiting and self._running), "")
+        waiting = next((caller.waiting for caller in self._callers.values() if caller.waiting and self._running), "")
         self._store.report(n_in_flight=len(self._running), n_reused=self._n_reused, waiting=waiting)

@@ -1,18 +1,54 @@
-"""How many calls to one model are in flight: up to a limit that halves when the provider says so and grows back slowly."""
+"""How fast one model is called: a limit of calls in flight that halves when the provider says so, and rates per minute."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 
+from iapo_core.environments.live import RateLimits
+
+
+class Pace:
+    """Spreads requests and tokens evenly over the minute; whoever asks is told how long to wait, and has then taken its place."""
+
+    def __init__(self, limits: RateLimits) -> None:
+        self.limits = limits
+        self._next_request = self._next_token = 0.0
+
+    def wait_s(self, n_tokens: int) -> float:
+        """Take a place for a request that counts as `n_tokens` tokens; returns the seconds until it comes."""
+        now = time.monotonic()
+        at = now
+        if self.limits.requests_per_minute is not None:
+            at = max(at, self._next_request)
+        if self.limits.tokens_per_minute is not None:
+            at = max(at, self._next_token)
+            self._next_token = at + 60 * n_tokens / self.limits.tokens_per_minute
+        if self.limits.requests_per_minute is not None:
+            self._next_request = at + 60 / self.limits.requests_per_minute
+        return at - now
+
+    def give_back(self, n_tokens: int) -> None:
+        """Return tokens that were counted and not used."""
+        if self.limits.tokens_per_minute is not None:
+            self._next_token -= 60 * n_tokens / self.limits.tokens_per_minute
+
 
 class Throttle:
-    """Additive increase, multiplicative decrease of the calls in flight, and a common pause after a rate limit."""
+    """Additive increase, multiplicative decrease of the calls in flight, and a common pause after a rate limit.
 
-    def __init__(self, n_most: int) -> None:
+    One for each model of a run, whatever the number of its decoding configs; what it has learnt outlives an event loop.
+    """
+
+    def __init__(self, n_most: int, limits: RateLimits | None = None) -> None:
         self._n_most, self._limit, self._in_flight = n_most, float(n_most), 0
         self._not_before = 0.0
+        self.pace = Pace(limits or RateLimits())
         self._changed = asyncio.Condition()
+
+    def begin(self) -> None:
+        """Start over in a new event loop: nothing is in flight."""
+        self._in_flight, self._changed = 0, asyncio.Condition()
 
     @property
     def waits_s(self) -> float:
@@ -23,13 +59,11 @@ class Throttle:
         async with self._changed:
             await self._changed.wait_for(lambda: self._in_flight < max(int(self._limit), 1))
             self._in_flight += 1
-        while (left := self.waits_s) > 0:
-            await asyncio.sleep(left)
 
     async def __aexit__(self, *_: object) -> None:
         async with self._changed:
             self._in_flight -= 1
-            self._changed.notify_all()
+            self._changed.notify(2)  # one leaves, and the limit may have grown by one
 
     def slow_down(self, wait_s: float) -> None:
         """Halve the limit and pause everybody; within one pause it halves once."""

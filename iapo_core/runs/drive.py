@@ -14,11 +14,13 @@ from typing import Literal
 
 from iapo_core.environment import Environment, default_grid
 from iapo_core.environments.llm import LlmEnvironment
+from iapo_core.environments.redact import redact
 from iapo_core.errors import BudgetGoneError, IapoError, InterruptedPullError, PolicyError, RunError, StoreError
 from iapo_core.events import Event, Finished, Pulled, Trimmed, from_json, to_json
 from iapo_core.optimize import policy_so_far, start
 from iapo_core.policy import Policy
 from iapo_core.runs.catalogue import open_environment, task_fingerprint
+from iapo_core.runs.claims import KEYS_GONE
 from iapo_core.runs.config import RunConfig
 from iapo_core.runs.lease import HeldLease
 from iapo_core.runs.live_runs import Access, checked, is_live, open_live
@@ -48,18 +50,19 @@ def drive(
         store: Where the run is.
         lease: The claim, kept alive by the caller.
         is_leaving: Asked between events, while pacing and while completions are bought; True gives the run back.
-        access: The key of a live run where it is not in an environment variable.
+        access: The keys of a live run where they are not in environment variables.
         on_event: Told of every event, replayed ones too.
         rests: State of a run that is given back: queued for the next worker, or stopped until somebody resumes it.
     """
     try:
         if _replay_and_go_on(store, lease, is_leaving, access, on_event) == "given back":
-            store.finish(lease.claim, rests, message=_SHUT_DOWN if rests == "queued" else _INTERRUPTED)
+            kept = KEYS_GONE if store.run(lease.claim.run_id).needs_keys else _INTERRUPTED
+            store.finish(lease.claim, rests, message=_SHUT_DOWN if rests == "queued" else kept)
     except LeaseLostError as error:
         _LOG.warning("%s", error)
     except IapoError as error:
         _LOG.warning("run %s failed: %s", lease.claim.run_id, error)
-        _rest(store, lease, "failed", str(error))
+        _rest(store, lease, "failed", redact(str(error), access.keys.values()))
     except Exception:
         _LOG.exception("run %s failed", lease.claim.run_id)
         _rest(store, lease, "failed", _UNEXPECTED)

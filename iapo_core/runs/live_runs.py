@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from iapo_core.environment import Environment
+from iapo_core.environments.endpoints import endpoint_of
 from iapo_core.environments.live import LiveSettings
 from iapo_core.environments.llm import LlmEnvironment
 from iapo_core.errors import RunError
@@ -24,11 +25,11 @@ class Access:
     """What the starter of a run holds in memory: never stored.
 
     Attributes:
-        key: A key for the model; None takes the environment variable that the run names.
-        is_trusted: True where who runs this process typed the base URL.
+        keys: Keys by the name of their slot, the environment variable that would hold them; they come before it.
+        is_trusted: True where who runs this process chose models and the run's base URL.
     """
 
-    key: str | None = None
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     is_trusted: bool = False
 
 
@@ -48,12 +49,14 @@ def open_live(store: Store, claim: Claim, config: RunConfig, access: Access, is_
     if settings is None:
         raise RunError(f"Task {config.task!r} buys its completions, and this run does not say how; start a new one.")
     ledger = Ledger(store, claim, settings, cap=config.budget)
+    task = read_task(task_entry(config.task).path)
     return LlmEnvironment(
-        read_task(task_entry(config.task).path),
+        task,
         settings,
         ledger,
         seed=config.seed,
-        key=access.key,
+        keys=access.keys,
+        endpoints=[endpoint_of(decoding, settings) for decoding in task.decoding],
         is_leaving=is_leaving,
         is_trusted=access.is_trusted,
     )

@@ -37,6 +37,7 @@ MIGRATIONS: Sequence[tuple[str, ...]] = (
             max_usd DOUBLE PRECISION, bought BIGINT NOT NULL DEFAULT 0, usd DOUBLE PRECISION NOT NULL DEFAULT 0,
             in_flight INTEGER NOT NULL DEFAULT 0, reused BIGINT NOT NULL DEFAULT 0, waiting TEXT NOT NULL DEFAULT '')""",
     ),
+    ("ALTER TABLE runs ADD COLUMN needs_keys INTEGER NOT NULL DEFAULT 0",),
 )
 
 

@@ -32,6 +32,7 @@ class RunRow:
     started_at: float | None
     finished_at: float | None
     policy: Policy | None
+    needs_keys: bool = False  # its keys were typed and are stored nowhere
 
     @property
     def is_active(self) -> bool:
@@ -77,4 +78,5 @@ def run_row(row: Row[Any]) -> RunRow:
         started_at=row.started_at,
         finished_at=row.finished_at,
         policy=policy,
+        needs_keys=bool(row.needs_keys),
     )

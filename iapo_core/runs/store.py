@@ -17,18 +17,18 @@ from typing import Any, Literal, Self
 from sqlalchemy import Connection, Engine, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
+from iapo_core.environments.redact import storable
 from iapo_core.errors import RunError, StoreError
 from iapo_core.events import Event, Finished, Planned, Pulled, from_json, to_json
 from iapo_core.policy import Policy
 from iapo_core.runs.catalogue import data_dir
+from iapo_core.runs.claims import KEYED_WAIT_S, rest_keyless, take
 from iapo_core.runs.config import RunConfig
 from iapo_core.runs.engine import in_words, make_engine, reason
 from iapo_core.runs.migrations import migrate
 from iapo_core.runs.rows import Claim, LeaseLostError, RunRow, State, run_row
 
 __all__ = ["Claim", "LeaseLostError", "RunRow", "State", "Store"]
-
-LONGEST_LEASE_S = 3600.0
 
 
 class Store:
@@ -72,7 +72,15 @@ class Store:
         self._writer.dispose()
         self._reader.dispose()
 
-    def create_run(self, config: RunConfig, nonce: str | None = None, *, run_id: str | None = None, is_kept: bool = False) -> str:
+    def create_run(
+        self,
+        config: RunConfig,
+        nonce: str | None = None,
+        *,
+        run_id: str | None = None,
+        is_kept: bool = False,
+        needs_keys: bool = False,
+    ) -> str:
         """Queue a run; the same nonce gives the same run, however often it is sent.
 
         Args:
@@ -80,6 +88,7 @@ class Store:
             nonce: One per click.
             run_id: A name of the caller's; a new one where left out.
             is_kept: Leave it resting, so that no worker takes it before the caller asks for it to be resumed.
+            needs_keys: Its keys are typed and live in one worker's memory; no other worker takes it.
         """
         run_id = run_id or secrets.token_hex(6)
         values = {
@@ -89,13 +98,15 @@ class Store:
             "fingerprint": config.fingerprint,
             "state": "stopped" if is_kept else "queued",
             "now": time.time(),
+            "needs_keys": int(needs_keys),
+            "until": time.time() + KEYED_WAIT_S if needs_keys else 0,
         }
         try:
             with self._write() as connection:
                 connection.execute(
                     text(
-                        "INSERT INTO runs (id, nonce, config, fingerprint, state, created_at) "
-                        "VALUES (:id, :nonce, :config, :fingerprint, :state, :now)"
+                        "INSERT INTO runs (id, nonce, config, fingerprint, state, created_at, needs_keys, lease_until) "
+                        "VALUES (:id, :nonce, :config, :fingerprint, :state, :now, :needs_keys, :until)"
                     ),
                     values,
                 )
@@ -144,6 +155,7 @@ class Store:
         Raises:
             RunError: If its state does not allow that.
         """
+        now = time.time()
         if command != "resume":
             statement = (
                 "UPDATE runs SET requested = :command, "
@@ -154,45 +166,36 @@ class Store:
             )
         else:
             statement = (
-                "UPDATE runs SET requested = NULL, state = 'queued', message = '', finished_at = NULL, lease_until = 0 "
+                "UPDATE runs SET requested = NULL, state = 'queued', message = '', finished_at = NULL, "
+                "lease_until = CASE WHEN needs_keys = 1 THEN :until ELSE 0 END "
                 "WHERE id = :id AND state IN ('stopped', 'failed')"
             )
         with self._write() as connection:
-            n_changed = connection.execute(text(statement), {"id": run_id, "now": time.time(), "command": command}).rowcount
+            values = {"id": run_id, "now": now, "command": command, "until": now + KEYED_WAIT_S}
+            n_changed = connection.execute(text(statement), values).rowcount
         if not n_changed:
             state = self.run(run_id).state
             raise RunError(f"Run {run_id} is {state}, so it cannot be asked to {command}.")
 
-    def claim(self, worker_id: str, lease_s: float, run_id: str | None = None) -> Claim | None:
+    def claim(self, worker_id: str, lease_s: float, run_id: str | None = None, *, holds_keys: bool = False) -> Claim | None:
         """Take the oldest run that is queued, or whose worker's lease ran out; None if there is none.
 
         Args:
             worker_id: Who takes it.
             lease_s: For how long, unless renewed.
             run_id: Take this run or none.
+            holds_keys: True where the worker was given the keys that were typed for this run.
         """
-        chosen = "AND id = :run_id " if run_id else ""
-        kept = "OR (state = 'stopped' AND started_at IS NULL) " if run_id else ""
         with self._write() as connection:
-            now = time.time()
-            row = connection.execute(
-                text(
-                    "SELECT id, token FROM runs WHERE (state = 'queued' OR (state = 'running' "  # noqa: S608
-                    # A lease that ends too far ahead was taken before the clock was set back.
-                    f"AND (lease_until < :now OR lease_until > :far)) {kept}) {chosen}ORDER BY created_at, id LIMIT 1"
-                ),
-                {"now": now, "far": now + LONGEST_LEASE_S} | ({"run_id": run_id} if run_id else {}),
-            ).one_or_none()
-            if row is None:
-                return None
-            n_changed = connection.execute(
-                text(
-                    "UPDATE runs SET state = 'running', owner = :owner, token = token + 1, lease_until = :until, "
-                    "started_at = COALESCE(started_at, :now) WHERE id = :id AND token = :token"
-                ),
-                {"owner": worker_id, "until": now + lease_s, "now": now, "id": row.id, "token": row.token},
-            ).rowcount
-        return Claim(row.id, row.token + 1) if n_changed else None
+            return take(connection, worker_id, lease_s, run_id, holds_keys=holds_keys)
+
+    def rest_keyless(self) -> None:
+        """Bring the runs to rest whose keys have gone with their worker; they say that the key must be given again."""
+        with self._read() as connection:
+            if not connection.execute(text("SELECT 1 FROM runs WHERE needs_keys = 1 AND state IN ('queued', 'running')")).first():
+                return
+        with self._write() as connection:
+            rest_keyless(connection)
 
     def renew(self, claim: Claim, lease_s: float) -> str | None:
         """Renew the lease; returns what the run was asked to do, if anything.
@@ -241,7 +244,7 @@ class Store:
                 "state = :state, message = :message, policy = COALESCE(:policy, policy), finished_at = :now, lease_until = 0, "
                 "owner = NULL" + ("" if state == "queued" else ", requested = NULL"),
                 state=state,
-                message=_storable(message),
+                message=storable(message),
                 policy=None if policy is None else policy.model_dump_json(),
                 now=None if state == "queued" else time.time(),
             )
@@ -292,8 +295,3 @@ def _upgrade(writer: Engine, place: str) -> None:
     except DBAPIError:
         with writer.begin() as connection:
             migrate(connection, place=place)
-
-
-def _storable(message: str) -> str:
-    """Replace what no database stores: NUL and lone surrogates."""
-    return message.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")

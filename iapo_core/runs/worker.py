@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
@@ -10,8 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from iapo_core.errors import RunError, StoreError
@@ -19,6 +20,7 @@ from iapo_core.runs.catalogue import data_dir, open_environment, task_fingerprin
 from iapo_core.runs.config import RunConfig, named
 from iapo_core.runs.drive import drive
 from iapo_core.runs.lease import BEAT_S, LEASE_S, POLL_S, HeldLease
+from iapo_core.runs.live_runs import Access
 from iapo_core.runs.store import Store
 
 IDLE_S = 900.0
@@ -54,8 +56,10 @@ def work(store: Store, *, idle_s: float = IDLE_S, lease_s: float = LEASE_S) -> N
                 try:
                     if is_idle:  # signed off before the last look, so that who queues a run after it starts another worker
                         store.sign_off(worker_id)
+                        store.rest_keyless()
                     elif time.monotonic() - beaten >= BEAT_S:
                         store.beat(worker_id)
+                        store.rest_keyless()
                         beaten = time.monotonic()
                     claim = store.claim(worker_id, lease_s)
                     if claim is not None:
@@ -70,6 +74,22 @@ def work(store: Store, *, idle_s: float = IDLE_S, lease_s: float = LEASE_S) -> N
                 time.sleep(POLL_S)
         finally:
             store.sign_off(worker_id)
+
+
+def work_keyed(store: Store, run_id: str, keys: Mapping[str, str], *, lease_s: float = LEASE_S) -> None:
+    """Drive one run with keys that were typed for it, until it rests; they are in the memory of this process alone.
+
+    It does not say that a worker lives: it takes no other run.
+    """
+    worker_id = f"{os.getpid()}-{secrets.token_hex(4)}-keyed"
+    with on_signals() as is_leaving:
+        while not is_leaving() and store.run(run_id).is_active:
+            claim = store.claim(worker_id, lease_s, run_id, holds_keys=True)
+            if claim is not None:
+                with HeldLease(store, claim, lease_s) as lease:
+                    drive(store, lease, is_leaving, access=Access(keys), rests="stopped")
+                return
+            time.sleep(POLL_S)  # another worker that has the keys drives it, or has died and its lease runs out
 
 
 @contextmanager
@@ -89,20 +109,50 @@ def on_signals() -> Iterator[_Leaving]:
 
 def ensure_worker(store: Store) -> None:
     """Start a detached worker if none was seen lately; two at once do no harm, a run has one lease."""
+    store.rest_keyless()
     if abs(time.time() - store.last_beat()) < ALIVE_S:
         return
+    _start(store, [])
+    store.beat("starting")  # so that the next page load does not start another
+
+
+def start_keyed_worker(store: Store, run_id: str, keys: Mapping[str, str]) -> None:
+    """Start a detached worker for one run with the keys that were typed for it; a run that rests is resumed.
+
+    The keys travel through a pipe: they stand in no argument, no environment, no file.
+
+    Args:
+        store: Where the run is.
+        run_id: A run that was created with `needs_keys`.
+        keys: By the name of their slot (`environments.endpoints.key_slots`).
+
+    Raises:
+        RunError: If there is no such run, it has finished, or it does not wait for keys.
+    """
+    run = store.run(run_id)
+    if not run.needs_keys:
+        raise RunError(f"Run {run_id} takes its keys from the environment; a worker drives it without typed ones.")
+    if not run.is_active:
+        store.request(run_id, "resume")
+    process = _start(store, ["--run", run_id, "--keys-from-stdin"], stdin=subprocess.PIPE)
+    assert process.stdin is not None  # noqa: S101 - asked for above
+    with suppress(BrokenPipeError), process.stdin:  # a worker that died at once: the run will say that its key is gone
+        process.stdin.write(json.dumps(dict(keys)).encode())
+
+
+def _start(store: Store, arguments: list[str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     _STARTED[:] = [process for process in _STARTED if process.poll() is None]  # reaps those that have ended
     with (data_dir() / "worker.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "iapo_core.cli", "worker"],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "iapo_core.cli", "worker", *arguments],
+            stdin=stdin,
             stdout=log,
             stderr=log,
             start_new_session=True,
             env=os.environ | {"IAPO_DATABASE_URL": store.url},
         )
     _STARTED.append(process)
-    store.beat("starting")  # so that the next page load does not start another
+    return process
 
 
 def showcase(store: Store) -> str:

@@ -89,7 +89,7 @@ def plan(environment: Environment, live: LiveSettings, budget: int) -> bool:
         f"{n_aside:,} of the {budget:,} completions are set aside to check the picks on held-out queries. At most {n_most:,} can "
         f"be billed: {live.lost_allowance:,} more than the budget, should a process die with calls in flight."
     )
-    prices = [price_of(decoding.model, live) for decoding in task.decoding]
+    prices = [price_of(decoding, live) for decoding in task.decoding]
     if unknown := [d.model for d, price in zip(task.decoding, prices, strict=True) if not price.is_known]:
         st.warning(
             f"The price of {words.escape(unknown[0])} is not known, so dollars are not counted. Give both prices to count them.",

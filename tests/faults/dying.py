@@ -7,7 +7,7 @@ import signal
 from multiprocessing import get_context
 
 from iapo_core.runs.store import Store
-from iapo_core.runs.worker import work
+from iapo_core.runs.worker import work, work_keyed
 
 LEASE_S = 0.2
 ENVIRONMENT = ("IAPO_DATA_DIR", "IAPO_DATABASE_URL", "IAPO_TEST_LIVE_KEY")
@@ -77,3 +77,8 @@ def work_on_a_full_disk(url, path, room):
     limit = max(os.path.getsize(path), os.path.getsize(path + "-wal") if os.path.exists(path + "-wal") else 0) + room
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     work_until_idle(url)
+
+
+def work_with_keys(url, run_id, keys):
+    """Drive one run with typed keys."""
+    work_keyed(Store.open(url), run_id, keys, lease_s=LEASE_S)

@@ -9,6 +9,7 @@ from iapo_core.runs.config import RunConfig
 from iapo_core.runs.ledger import Ledger
 from iapo_core.task_file import parse_task
 
+SLOT = "IAPO_TEST_LIVE_KEY"
 CANARY = "sk-CANARY-0123456789abcdef"
 
 
@@ -46,7 +47,8 @@ def live_task(**changes):
 
 
 def settings(server, **changes):
-    return LiveSettings(**{"api_base": server.base, "concurrency": 4, "deadline_s": 1.0, "n_tries": 3, **changes})
+    where = {"api_base": server.base, "api_key_env": SLOT}
+    return LiveSettings(**{**where, "concurrency": 4, "deadline_s": 1.0, "n_tries": 3, **changes})
 
 
 def bare_claim(store, task, budget=100):
@@ -61,13 +63,27 @@ def bare_claim(store, task, budget=100):
     return store.claim("tester", 60.0, store.create_run(config))
 
 
-def buyer(store, server, *, model="openai/ok", cap=100, claim=None, task=None, is_leaving=lambda: False, key=CANARY, **changes):
+def buyer(
+    store,
+    server,
+    *,
+    model="openai/ok",
+    cap=100,
+    claim=None,
+    task=None,
+    is_leaving=lambda: False,
+    key=CANARY,
+    keys=None,
+    is_trusted=False,
+    **changes,
+):
     """An environment of the little task with a ledger of its own; returns both and the claim."""
     task = task or live_task(model=model)
     claim = claim or bare_claim(store, task, cap)
-    chosen = settings(server, **changes)
+    chosen = settings(server, **{"api_key_env": SLOT if key else None, **changes})
     ledger = Ledger(store, claim, chosen, cap=cap)
-    return LlmEnvironment(task, chosen, ledger, key=key, is_leaving=is_leaving), ledger, claim
+    keys = keys or ({} if key is None else {SLOT: key})
+    return LlmEnvironment(task, chosen, ledger, keys=keys, is_leaving=is_leaving, is_trusted=is_trusted), ledger, claim
 
 
 def live_config(server, *, budget=120, **changes):
@@ -79,5 +95,5 @@ def live_config(server, *, budget=120, **changes):
         budget=budget,
         n_max=4,
         contexts=live_task().contexts,
-        live=settings(server, api_key_env="IAPO_TEST_LIVE_KEY", deadline_s=10.0, **changes),
+        live=settings(server, **{"deadline_s": 10.0, **changes}),
     )
