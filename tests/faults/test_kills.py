@@ -29,12 +29,12 @@ def reference(config):
     return [to_json(event) for event in events]
 
 
-def finish_it(store, run_id):
+def finish_it(store, run_id, lease_s=dying.LEASE_S):
     """Work in this process until the run rests."""
     until = time.monotonic() + PATIENCE_S
     while store.run(run_id).is_active:
         assert time.monotonic() < until
-        work(store, idle_s=0, lease_s=dying.LEASE_S)
+        work(store, idle_s=0, lease_s=lease_s)
         time.sleep(0.02)
 
 

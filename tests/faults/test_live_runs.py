@@ -10,12 +10,12 @@ from iapo_core import cli
 from iapo_core.events import Finished, to_json
 from iapo_core.outputs.export import run_policy
 from iapo_core.runs.ledger import spending
-from tests.faults import dying
+from tests.faults import dying, test_kills
 from tests.faults.living import CANARY, clever, live_config, task_json
 from tests.faults.server import FaultServer
-from tests.faults.test_kills import finish_it
 
 PATIENCE_S = 60
+LEASE_S = 1.0  # of those that are killed: a stall of a busy machine loses completions as a kill does
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +37,11 @@ def undisturbed(store, server):
     now = spending(store, run_id)
     assert server.stats.requests == server.stats.billed == now.bought <= 120
     return run_id
+
+
+def finish_it(store, run_id):
+    """Work until the run rests, under a lease that no stall outlasts."""
+    test_kills.finish_it(store, run_id, lease_s=30.0)
 
 
 def essence(store, run_id):
@@ -71,7 +76,7 @@ def test_a_second_run_pays_for_nothing_that_is_there(store, server, undisturbed)
 def test_kill_9_in_the_middle_ends_with_the_same_pick(store, backend, server, undisturbed, n_billed):
     before = server.stats.billed
     run_id = store.create_run(live_config(server, identity=f"killed-{n_billed}"))
-    process = dying.spawn(dying.work_until_idle, backend)
+    process = dying.spawn(dying.work_until_idle, backend, LEASE_S)
     until = time.monotonic() + PATIENCE_S
     while server.stats.billed - before < n_billed:
         assert time.monotonic() < until
