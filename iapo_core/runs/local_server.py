@@ -17,13 +17,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from iapo_core.environments.endpoints import LOCAL, LOCAL_PRICE, Endpoint
 from iapo_core.environments.local_model import GGUF, MODEL, Served, fetch_model, fetched_share, find_model, is_installed, launch
 from iapo_core.errors import LocalModelError
 from iapo_core.runs.catalogue import data_dir
 
-PREFIX = "local/"
-NAME = f"{PREFIX}{MODEL}"
-IDENTITY = f"local {GGUF}"  # stands for the address in the ledger: ports change, the model does not
+NAME = f"{LOCAL}{MODEL}"
+KEY_SLOT = "IAPO_LOCAL_MODEL_KEY"  # only ever filled in memory: the server makes its key up
 SLOTS = 16
 IDLE_S = 1800.0
 _STALE_S = 120.0
@@ -162,11 +162,21 @@ def is_local(model: str) -> bool:
     Raises:
         LocalModelError: If it names one that is not there.
     """
-    if not model.startswith(PREFIX):
+    if not model.startswith(LOCAL):
         return False
     if model != NAME:
         raise LocalModelError(f"There is no local model {model!r}; there is {NAME!r}.")
     return True
+
+
+def endpoint() -> tuple[Endpoint, dict[str, str]]:
+    """Return where the model is reached, and its key by its slot; its server is started where it is down.
+
+    Raises:
+        LocalModelError: If it cannot be started.
+    """
+    served = ensure().served
+    return Endpoint(f"openai/{served.model}", served.base_url, KEY_SLOT, LOCAL_PRICE), {KEY_SLOT: served.api_key}
 
 
 def _log() -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from iapo_core.environments.endpoints import LOCAL
 from iapo_core.errors import IapoError
 from iapo_core.runs import local_server
 from iapo_core.runs.local_server import LocalStatus
@@ -16,7 +17,7 @@ from pages.shell import session, words
 
 def is_used(task: Task) -> bool:
     """Return whether a task's candidates call the model of this machine."""
-    return any(decoding.model.startswith(local_server.PREFIX) for _, decoding in task.candidates)
+    return any(decoding.model.startswith(LOCAL) for _, decoding in task.candidates)
 
 
 def panel() -> None:
