@@ -21,7 +21,7 @@ from iapo_core.bench.cells import Row
 from iapo_core.bench.spelled import algorithms
 from iapo_core.bench.sweep import budgets, read_rows
 from iapo_core.errors import BenchError
-from iapo_core.runs.bench_files import Asked, BenchRequest, Progress, is_held, results, root, tell, told
+from iapo_core.runs.bench_files import Asked, BenchRequest, Progress, is_held, results, root, tell, this_version, told
 from iapo_core.runs.catalogue import task_entry
 
 MOST_RUNS = 200
@@ -45,6 +45,7 @@ def request(tasks: Sequence[str], names: Sequence[str], amounts: str, n_runs: in
     if len({one.name for one in arenas}) < len(arenas):
         raise BenchError("Two of these tasks have the same name; compare them one after the other.")
     made = BenchRequest(
+        made_by=this_version(),
         tasks=tuple(Asked(task=task, name=one.name, digest=one.digest) for task, one in zip(tasks, arenas, strict=True)),
         algorithms=tuple(one.label for one in algorithms(",".join(names))),
         budgets=budgets(amounts),
@@ -82,6 +83,17 @@ def start(asked: BenchRequest) -> str:
     tell(folder, Progress("starting", 0, asked.n_cells, told_at=time.time()))
     _spawn(folder)
     return asked.id
+
+
+def go_on(bench_id: str) -> str:
+    """Start a bench again with the tasks and the software as they are now, and return its id, another one if those changed.
+
+    Raises:
+        IapoError: As `request` and `start` do.
+    """
+    asked = asked_of(bench_id)
+    tasks = [one.task for one in asked.tasks]
+    return start(request(tasks, asked.algorithms, ",".join(map(str, asked.budgets)), asked.n_runs))
 
 
 def _spawn(folder: Path) -> None:
@@ -157,7 +169,7 @@ def rows(bench_id: str) -> list[Row]:
     asked = asked_of(bench_id)
     found: list[Row] = []
     for one in asked.tasks:
-        out = results(one.digest)
+        out = results(asked, one.digest)
         made = {
             (row["algorithm"], row["budget"], row["run"]): row
             for row in (read_rows(out) if out.exists() else [])

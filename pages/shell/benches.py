@@ -108,7 +108,7 @@ def _one(bench_id: str) -> None:
         if state.is_active:
             st.button("Cancel", key="bench-cancel", icon=":material/stop:", on_click=benches.cancel, args=(bench_id,))
         elif state.state != "finished" and st.button("Go on", key="bench-resume", icon=":material/play_arrow:"):
-            benches.start(asked)
+            st.query_params["bench"] = benches.go_on(bench_id)
             st.rerun()
     if state.is_active:
         st.fragment(_watch, run_every=1.0)(bench_id, state.state)
