@@ -121,9 +121,9 @@ def cancel(bench_id: str) -> None:
 
 
 def known() -> list[str]:
-    """Return the ids of all benches, the one asked for last first."""
+    """Return the ids of all benches that can be read, the one asked for last first."""
     found = sorted(root().glob("*/request.json"), key=lambda path: -path.stat().st_mtime_ns)
-    return [path.parent.name for path in found]
+    return [path.parent.name for path in found if _read(path.parent.name) is not None]
 
 
 def running() -> str | None:
@@ -137,12 +137,19 @@ def asked_of(bench_id: str) -> BenchRequest:
     Raises:
         BenchError: If there is no such bench.
     """
+    asked = _read(bench_id)
+    if asked is None:
+        raise BenchError(f"There is no bench {bench_id!r} in this data folder; start one.")
+    return asked
+
+
+def _read(bench_id: str) -> BenchRequest | None:
+    if not re.fullmatch("[0-9a-f]{12}", bench_id):
+        return None
     try:
-        if re.fullmatch("[0-9a-f]{12}", bench_id):
-            return BenchRequest.model_validate_json((root() / bench_id / "request.json").read_bytes())
-    except (OSError, ValidationError):
-        pass
-    raise BenchError(f"There is no bench {bench_id!r} in this data folder; start one.")
+        return BenchRequest.model_validate_json((root() / bench_id / "request.json").read_bytes())
+    except (OSError, ValidationError):  # removed meanwhile, or written by another version
+        return None
 
 
 def progress(bench_id: str) -> Progress:
