@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from iapo_core.errors import IapoError
+from iapo_core.errors import IapoError, LiveError
 from iapo_core.runs.store import RunRow
-from pages.shell import guard, live, session, setup, sitemap, words
+from pages.shell import guard, keys, live, session, setup, sitemap, tasks, words
 
 guard.enter()
 
@@ -23,7 +23,18 @@ def main() -> None:
         st.caption(words.NEXT_STEP[run.state] + (f" {words.escape(run.message)}" if run.message else ""))
     with buttons:
         controls(run)
+    if waits_for_keys(run):
+        with st.container(border=True, key="keys-wanted"):
+            st.markdown(
+                ":material/key: **This run needs its key again.** Give it, then press Resume; it goes on where it stopped."
+            )
+            keys.ask(tasks.of_run(run), run.config.live)
     live.draw(run)
+
+
+def waits_for_keys(run: RunRow) -> bool:
+    """Return whether a run can only go on with keys that were typed for it, which are stored nowhere."""
+    return run.needs_keys and run.state in ("stopped", "failed") and tasks.of_run(run) is not None
 
 
 def controls(run: RunRow) -> None:
@@ -80,9 +91,16 @@ def controls(run: RunRow) -> None:
 
 
 def ask(run_id: str, what: str) -> None:
-    """Pass a wish on to the worker."""
+    """Pass a wish on to the worker; a run with typed keys goes on when they are at hand."""
     try:
-        session.ask(run_id, what)
+        run = session.store().run(run_id)
+        if what != "resume" or not waits_for_keys(run):
+            session.ask(run_id, what)
+            return
+        task, live = tasks.of_run(run), run.config.live
+        if lacking := keys.missing(task, live):
+            raise LiveError(f"The key for {', '.join(lacking)} is missing: paste it into its field and press Enter, then resume.")
+        session.ask(run_id, what, keys.held(task, live))
     except IapoError as error:
         st.session_state["refused"] = str(error)
 

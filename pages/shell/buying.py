@@ -5,18 +5,15 @@ from __future__ import annotations
 import streamlit as st
 from pydantic import ValidationError
 
-from iapo_core.environment import Environment
 from iapo_core.environments.live import LiveSettings
-from iapo_core.environments.prices import price_of
 from iapo_core.errors import IapoError
-from pages.shell import session, tasks, words
-
-_SAMPLED = 50  # queries that stand for all in the plan's estimate of the longest prompt
+from pages.shell import session, words
 
 
 def settings() -> LiveSettings | None:
     """Draw the fields; None where they do not fit together, with the reason."""
     st.subheader("Buying", anchor=False)
+    st.session_state.setdefault("concurrency", 16)
     left, right = st.columns(2)
     with left:
         max_usd = st.number_input(
@@ -41,7 +38,6 @@ def settings() -> LiveSettings | None:
             "Calls at once",
             min_value=1,
             max_value=1024,
-            value=16,
             key="concurrency",
             help="Calls in flight; slows down by itself.",
         )
@@ -67,6 +63,7 @@ def settings() -> LiveSettings | None:
             api_key_env=variable.strip() or None,
             usd_per_million_prompt=price_in,
             usd_per_million_completion=price_out,
+            **_limits(),
         )
         chosen.check_base()
     except ValidationError as error:
@@ -79,32 +76,40 @@ def settings() -> LiveSettings | None:
     return None
 
 
-def plan(environment: Environment, live: LiveSettings, budget: int) -> bool:
-    """Say what the run can cost; False where a dollar cap has no price to count by."""
-    task = tasks.described(environment)
-    if task is None:
-        return False
-    n_aside, n_most = int(live.heldout_share * budget), budget + live.lost_allowance
-    st.caption(
-        f"{n_aside:,} of the {budget:,} completions are set aside to check the picks on held-out queries. At most {n_most:,} can "
-        f"be billed: {live.lost_allowance:,} more than the budget, should a process die with calls in flight."
-    )
-    prices = [price_of(decoding, live) for decoding in task.decoding]
-    if unknown := [d.model for d, price in zip(task.decoding, prices, strict=True) if not price.is_known]:
-        st.warning(
-            f"The price of {words.escape(unknown[0])} is not known, so dollars are not counted. Give both prices to count them.",
-            icon=":material/info:",
-        )
-        return live.max_usd is None
-    of = {decoding.id: price for decoding, price in zip(task.decoding, prices, strict=True)}
-    worst = max(
-        of[decoding.id].worst_usd(decoding.messages(prompt, query.fields), decoding.max_tokens)
-        for prompt, decoding in task.candidates
-        for query in task.queries[:_SAMPLED]
-    )
-    most = worst * n_most if live.max_usd is None else min(worst * n_most, live.max_usd)
-    sources = "; ".join(sorted({price.source for price in prices}))
-    st.caption(
-        f"At most about {most:.4f} dollars, by {words.escape(sources)}: every prompt token a byte, every answer at its limit."
-    )
-    return True
+def _limits() -> dict[str, int | None]:
+    """Draw what few need: rates per minute, and R."""
+    with st.expander("Rate limits and recovery", key="limits", type="compact"):
+        left, right = st.columns(2)
+        with left:
+            rpm = st.number_input(
+                "Requests per minute", min_value=1, value=None, placeholder="no limit", key="rpm", help="What each model allows."
+            )
+            allowance = st.number_input(
+                "R, completions in place of lost ones",
+                min_value=0,
+                value=None,
+                placeholder="as many as calls at once",
+                key="allowance",
+                help="Calls in flight when a process dies count as bought. With 0 they are not bought again, and the run ends short.",
+            )
+        with right:
+            tpm = st.number_input(
+                "Tokens per minute", min_value=1, value=None, placeholder="no limit", key="tpm", help="What each model allows."
+            )
+    return {"requests_per_minute": rpm, "tokens_per_minute": tpm, "allowance": allowance}
+
+
+def prefill(live: LiveSettings) -> None:
+    """Put a run's settings into the fields, to run it again."""
+    for key, value in (
+        ("max-usd", live.max_usd),
+        ("price-in", live.usd_per_million_prompt),
+        ("price-out", live.usd_per_million_completion),
+        ("api-base", live.api_base or ""),
+        ("api-key-env", live.api_key_env or ""),
+        ("concurrency", live.concurrency),
+        ("allowance", live.allowance),
+        ("rpm", live.requests_per_minute),
+        ("tpm", live.tokens_per_minute),
+    ):
+        st.session_state[key] = value

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 import streamlit as st
 
 from iapo_core.errors import IapoError
 from iapo_core.runs.config import RunConfig
 from iapo_core.runs.store import RunRow, Store
-from iapo_core.runs.worker import ensure_worker, showcase
+from iapo_core.runs.worker import ensure_worker, showcase, start_keyed_worker
 from pages.shell import sitemap, words
 
 _CURRENT = "current_run"
@@ -88,19 +89,25 @@ def row_or_showcase() -> RunRow:
     st.rerun()  # the header is drawn before the page, and names the run too
 
 
-def start(config: RunConfig, nonce: str) -> str:
-    """Queue a run and see to it that a worker lives; the same nonce gives the same run."""
-    run_id = store().create_run(config, nonce=nonce)
-    ensure_worker(store())
+def start(config: RunConfig, nonce: str, keys: Mapping[str, str] | None = None) -> str:
+    """Queue a run and see to it that a worker lives, one of its own where it has keys; the same nonce gives the same run."""
+    run_id = store().create_run(config, nonce=nonce, needs_keys=bool(keys))
+    if keys:
+        start_keyed_worker(store(), run_id, keys)
+    else:
+        ensure_worker(store())
     return run_id
 
 
-def ask(run_id: str, wish: str) -> None:
-    """Pass "cancel", "pause" or "resume" on to the worker.
+def ask(run_id: str, wish: str, keys: Mapping[str, str] | None = None) -> None:
+    """Pass "cancel", "pause" or "resume" on to the worker; a run whose keys were typed resumes in a worker that gets them.
 
     Raises:
         RunError: If the run is not in a state that allows it.
     """
+    if keys and wish == "resume":
+        start_keyed_worker(store(), run_id, keys)
+        return
     store().request(run_id, wish)
     ensure_worker(store())
 

@@ -11,14 +11,15 @@ from pydantic import ValidationError
 
 from iapo_core.environment import Environment
 from iapo_core.environments.live import LiveSettings
-from iapo_core.errors import IapoError
+from iapo_core.errors import IapoError, LiveError
 from iapo_core.events import Planned
 from iapo_core.optimize import start
 from iapo_core.runs import catalogue
 from iapo_core.runs.catalogue import TaskEntry
 from iapo_core.runs.config import RunConfig
+from iapo_core.runs.plan import SpendPlan
 from iapo_core.task import Context
-from pages.shell import buying, contexts, knobs, session, tasks, words
+from pages.shell import buying, contexts, keys, knobs, local, plan, session, tasks, words
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def draw() -> None:
         is_live = entry.origin == "live"
         pace_s = 0.0 if is_live else knobs.pace(entry)
         seed = knobs.seed()
-        live = buying.settings() if is_live else None
+        live = _buying(environment) if is_live else None
     with right:
         st.subheader("Contexts: the preferences to serve", anchor=False)
         st.caption("Every completion is scored for all contexts at once, so more contexts cost nothing extra.")
@@ -76,10 +77,22 @@ def draw() -> None:
             )
             chosen = ()
         settings = Settings(entry, budget, n_max, algorithm, options, seed, chosen, pace_s, live)
-        is_ready = _plan(settings, environment) is not None
-        if is_live and is_ready:
-            is_ready = live is not None and buying.plan(environment, live, budget)
-        _start(settings, is_ready=is_ready)
+        spend = _plan(settings, environment) if live is not None or not is_live else None
+        _start(settings, environment, is_ready=spend is not None and spend.can_keep_caps)
+
+
+def _buying(environment: Environment) -> LiveSettings | None:
+    """Draw how completions are bought, the keys for that, and the local model where the task calls it."""
+    live, task = buying.settings(), tasks.described(environment)
+    if live is not None and task is not None:
+        try:
+            keys.ask(task, live)
+        except IapoError as error:
+            session.explain(error, "The keys that this task needs are not known.")
+            return None
+        if local.is_used(task):
+            local.panel()
+    return live
 
 
 def another(config: Any = None) -> None:
@@ -96,10 +109,12 @@ def another(config: Any = None) -> None:
         st.session_state["k"] = config.options["k"]
     st.session_state["seed"] = config.seed
     st.session_state["pace"] = "watch" if config.pace_s else "once"
+    if config.live is not None:
+        buying.prefill(config.live)
     contexts.prefill(config.task, config.contexts, tuple(config.contexts[0].weights))
 
 
-def _plan(settings: Settings, environment: Environment) -> Planned | None:
+def _plan(settings: Settings, environment: Environment) -> SpendPlan | None:
     """Say what the run will buy; the same check that the run makes says what is wrong."""
     if not settings.contexts:
         st.warning("Tick at least one context, so that the run has a preference to serve.", icon=":material/info:")
@@ -111,26 +126,27 @@ def _plan(settings: Settings, environment: Environment) -> Planned | None:
         return None
     if not isinstance(first, Planned):
         raise TypeError(f"The first event of a run is its plan, not {type(first).__name__}.")
-    with st.container(border=True, key="plan"):
-        st.markdown("**Spend plan**")
-        with st.container(horizontal=True):
-            st.metric("Rounds", first.n_rounds, help="Each round halves the arms of every context.")
-            st.metric(
-                "Completions a round",
-                f"about {settings.budget // first.n_rounds:,}",
-                help="What a round cannot spend moves on to the next.",
-            )
-            st.metric("First round", f"{first.n_completions:,}", help="Exactly what the first round draws.")
-            st.metric("Never more than", f"{settings.budget:,}", help="The hard cap in completions.")
-        n_pulled = int((first.repeats > 0).sum())
-        st.caption(
-            f"Round 1 samples {n_pulled} of {len(first.repeats)} prompts: up to {int(first.repeats.max())} times, "
-            f"{int(first.sizes.max())} completions of one query each." + (f" Note: {first.note}." if first.note else "")
-        )
-    return first
+    spend = _spend(settings, environment, first)
+    plan.draw(spend, environment)
+    return spend
 
 
-def _start(settings: Settings, *, is_ready: bool) -> None:
+def _spend(settings: Settings, environment: Environment, first: Planned) -> SpendPlan:
+    """Add caps and prices to what the algorithm has planned."""
+    live, task = settings.live, tasks.described(environment)
+    if live is None or task is None:
+        return SpendPlan(first, settings.budget)
+    return SpendPlan(
+        first,
+        settings.budget,
+        settings.config().heldout_budget,
+        live.lost_allowance,
+        live.max_usd,
+        plan.dollars(task, live),
+    )
+
+
+def _start(settings: Settings, environment: Environment, *, is_ready: bool) -> None:
     """Start the run; however often the button is pressed, one form makes one run."""
     st.session_state.setdefault(session.NONCE, uuid.uuid4().hex)
     if (
@@ -144,8 +160,12 @@ def _start(settings: Settings, *, is_ready: bool) -> None:
         )
         and is_ready
     ):
+        task, live = tasks.described(environment), settings.live
         try:
-            run_id = session.start(settings.config(), st.session_state[session.NONCE])
+            if task is not None and live is not None and (lacking := keys.missing(task, live)):
+                raise LiveError(f"The key for {', '.join(lacking)} is missing: paste it into its field, or set the variable.")
+            held = keys.held(task, live) if task is not None and live is not None else {}
+            run_id = session.start(settings.config(), st.session_state[session.NONCE], held)
         except IapoError as error:
             session.explain(error, "The run could not be started.")
         else:

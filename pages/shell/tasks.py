@@ -11,6 +11,7 @@ from iapo_core.environments.live_task import LiveTask
 from iapo_core.errors import IapoError
 from iapo_core.runs import catalogue
 from iapo_core.runs.catalogue import TaskEntry
+from iapo_core.runs.store import RunRow
 from iapo_core.task import Task
 from iapo_core.task_file import read_task
 from pages.shell import session
@@ -84,6 +85,14 @@ def planned(entry: TaskEntry) -> Environment:
     except IapoError as error:
         session.explain(error, "This task cannot be opened.")
         st.stop()
+
+
+def of_run(run: RunRow) -> Task | None:
+    """Return the task of a run with its texts, None where it is gone or has none."""
+    try:
+        return read_task(catalogue.task_entry(run.config.task).path)
+    except IapoError:
+        return None
 
 
 def described(environment: Environment) -> Task | None:

@@ -120,6 +120,13 @@ def cost(value: float) -> str:
     return "–" if value != value else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
+def usd(value: float) -> str:
+    """Format dollars: cents where they matter, more digits where they do not."""
+    if value != value:
+        return "unknown"
+    return f"{value:,.2f} $" if value >= 1 or value == 0 else f"{value:.4f} $" if value >= 0.001 else f"{value:.2g} $"
+
+
 def age(moment: float | None, now: float | None = None) -> str:
     """Say how long ago something was; moments are seconds since 1970."""
     if moment is None:

@@ -27,6 +27,8 @@ def store(tmp_path, monkeypatch):
     monkeypatch.setattr("iapo_core.runs.worker.SHOWCASE_TASK", tiny.VOTE)
     monkeypatch.setattr("iapo_core.runs.worker.ensure_worker", lambda store: None)
     monkeypatch.setattr("pages.shell.session.ensure_worker", lambda store: None, raising=True)
+    monkeypatch.setattr("pages.shell.purchase.ensure_worker", lambda store: None)
+    monkeypatch.setattr("pages.shell.live.ensure_worker", lambda store: None)
     st.cache_resource.clear()
     opened = Store.open()
     yield opened

@@ -2,9 +2,10 @@
 
 import pytest
 
+from iapo_core.runs.claims import KEYS_GONE
 from iapo_core.runs.ledger import spending
 from iapo_core.runs.worker import ensure_finished
-from tests.faults.living import CANARY, clever, live_config
+from tests.faults.living import CANARY, SLOT, clever, live_config
 from tests.faults.server import FaultServer
 
 
@@ -54,7 +55,10 @@ def test_a_live_run_is_planned_and_started_from_the_page(open_page, store, serve
     page.text_input(key="api-base").set_value(server.base)
     page.text_input(key="api-key-env").set_value("IAPO_TEST_LIVE_KEY").run()
     assert not page.exception
-    assert any("24 of the 120 completions are set aside" in caption.value for caption in page.caption)
+    shown = metrics(page)
+    assert (shown["Held-out check"], shown["Never more than"]) == ("24", "136")
+    assert any("At most T + R = 120 + 16" in caption.value for caption in page.caption)
+    assert any("found in the environment" in caption.value for caption in page.caption)
     page.button(key="start").click().run()
     assert not page.exception
     (run,) = store.runs()
@@ -77,3 +81,65 @@ def test_other_pages_answer_a_live_run_in_words(open_page, store, server, page):
     ensure_finished(store, run_id)
     shown = open_page(page, run=run_id, task=store.run(run_id).config.task)
     assert not shown.exception
+
+
+def test_a_typed_key_starts_the_runs_own_worker_and_leaves_the_page(open_page, store, server, monkeypatch):
+    monkeypatch.delenv(SLOT)
+    handed = []
+    monkeypatch.setattr("pages.shell.session.start_keyed_worker", lambda store, run_id, keys: handed.append((run_id, dict(keys))))
+    page = open_page("run", task=live_config(server).task)
+    page.number_input(key="budget").set_value(120)
+    page.text_input(key="api-base").set_value(server.base)
+    page.text_input(key="api-key-env").set_value(SLOT).run()
+    page.button(key="start").click().run()
+    assert any(f"The key for {SLOT} is missing" in text.value for text in page.text)
+    assert not store.runs()
+    page.text_input(key=f"key-of-{SLOT}").set_value(CANARY).run()
+    assert any("typed, held for this session alone" in caption.value for caption in page.caption)
+    page.button(key="start").click().run()
+    assert not page.exception
+    (run,) = store.runs()
+    assert handed == [(run.id, {SLOT: CANARY})]
+    assert run.needs_keys
+    assert CANARY not in run.config.model_dump_json()
+    assert not any(
+        CANARY in str(part.value) for part in [*page.text_input, *page.caption, *page.text, *page.markdown, *page.code]
+    )
+
+
+def test_a_run_whose_key_has_gone_asks_for_it_and_goes_on(open_page, store, server, monkeypatch):
+    monkeypatch.delenv(SLOT)
+    handed = []
+    monkeypatch.setattr("pages.shell.session.start_keyed_worker", lambda store, run_id, keys: handed.append(dict(keys)))
+    run_id = store.create_run(live_config(server), needs_keys=True)
+    claim = store.claim("w", 60.0, run_id, holds_keys=True)
+    store.finish(claim, "stopped", message=KEYS_GONE)
+    page = open_page("run", run=run_id)
+    assert any("needs its key again" in markdown.value for markdown in page.markdown)
+    page.button(key="resume").click().run()
+    assert any(f"The key for {SLOT} is missing" in text.value for text in page.text)
+    assert not handed
+    page.text_input(key=f"key-of-{SLOT}").set_value(CANARY).run()
+    page.button(key="resume").click().run()
+    assert handed == [{SLOT: CANARY}]
+
+
+def test_keys_of_the_secrets_file_are_taken_from_there(open_page, store, server, monkeypatch):
+    monkeypatch.delenv(SLOT)
+    monkeypatch.setattr("pages.shell.keys._secrets", lambda: {SLOT: CANARY})
+    handed = []
+    monkeypatch.setattr("pages.shell.session.start_keyed_worker", lambda store, run_id, keys: handed.append(dict(keys)))
+    page = open_page("run", task=live_config(server).task)
+    page.text_input(key="api-base").set_value(server.base)
+    page.text_input(key="api-key-env").set_value(SLOT).run()
+    assert any("found in the secrets" in caption.value for caption in page.caption)
+    page.button(key="start").click().run()
+    assert handed == [{SLOT: CANARY}]
+
+
+def test_a_dollar_cap_without_a_price_does_not_start(open_page, server):
+    page = open_page("run", task=live_config(server).task)
+    page.text_input(key="api-base").set_value(server.base)
+    page.number_input(key="max-usd").set_value(1.0).run()
+    assert page.button(key="start").disabled
+    assert any("take the dollar cap away" in warning.value for warning in page.warning)
