@@ -1,15 +1,18 @@
 """Time and memory of one large run: 1,000 prompts, N up to 64, 1,000 contexts, a million completions.
 
     python benchmarks/scale.py [--prompts 1000] [--n-max 64] [--contexts 1000] [--budget 1000000] [--algorithms psst,psst-eb]
+        [--profile 12]
 
 Each algorithm runs in a process of its own. Prints seconds of process time, split into drawing and everything else, and the peak
-memory beyond what the environment itself takes.
+memory beyond what the environment itself takes; with --profile also the functions that took most, by their own time.
 """
 
 from __future__ import annotations
 
 import argparse
+import cProfile
 import os
+import pstats
 import resource
 import time
 from importlib.metadata import version
@@ -27,7 +30,9 @@ from iapo_core.events import Finished
 from iapo_core.optimize import start
 
 
-def measure(algorithm: str, n_prompts: int, n_max: int, n_contexts: int, budget: int) -> tuple[float, float, float, int]:
+def measure(
+    algorithm: str, n_prompts: int, n_max: int, n_contexts: int, budget: int, n_profiled: int
+) -> tuple[float, float, float, int]:
     """Return seconds in all, seconds of drawing, peak MB beyond the environment, and completions spent."""
     environment = synth_bernoulli(0, n_prompts=n_prompts, n_max=n_max)
     weights = np.geomspace(1e-3, 1, n_contexts)
@@ -43,11 +48,17 @@ def measure(algorithm: str, n_prompts: int, n_max: int, n_contexts: int, budget:
 
     TableEnvironment.pull = timed  # type: ignore[method-assign]
     before, began, spent = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time(), 0
+    profile = cProfile.Profile()
+    if n_profiled:
+        profile.enable()
     for event in start(environment, budget=budget, algorithm=algorithm, seed=0, contexts=contexts):
         if isinstance(event, Finished):
             spent = event.spent
+    profile.disable()
     seconds = time.process_time() - began
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    if n_profiled:
+        pstats.Stats(profile).strip_dirs().sort_stats("tottime").print_stats(n_profiled)
     return seconds, drawing[0], peak, spent
 
 
@@ -58,11 +69,13 @@ def main() -> None:
     parser.add_argument("--contexts", type=int, default=1000)
     parser.add_argument("--budget", type=int, default=1_000_000)
     parser.add_argument("--algorithms", default="psst,psst-eb")
+    parser.add_argument("--profile", type=int, default=0, metavar="LINES")
     given = parser.parse_args()
     print(f"iapo {version('iapo')}, {given.prompts:,} prompts, N up to {given.n_max}, {given.contexts:,} contexts")
     for algorithm in given.algorithms.split(","):
         with get_context("spawn").Pool(1) as pool:
-            found = pool.apply(measure, (algorithm, given.prompts, given.n_max, given.contexts, given.budget))
+            arguments = (algorithm, given.prompts, given.n_max, given.contexts, given.budget, given.profile)
+            found = pool.apply(measure, arguments)
         seconds, drawing, peak, spent = found
         print(
             f"{algorithm:<10} {spent:>9,} spent  {seconds:6.2f} s, of these {drawing:.2f} s drawing  {peak:6.0f} MB", flush=True

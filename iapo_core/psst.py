@@ -151,9 +151,12 @@ class _Run:
         noise = self.rng.random(self.grid.n_arms)
         parts, cuts = [], np.empty(len(contexts))
         for block, mask in survivors.blocks():
-            arms = (np.flatnonzero(mask) % self.grid.n_arms).reshape(len(mask), -1)  # (c, S)
+            arms = np.flatnonzero(mask).reshape(len(mask), -1)  # (c, S)
+            arms -= np.arange(len(mask))[:, None] * self.grid.n_arms
             values = np.stack([reward[w].take(row) for w, row in zip(contexts.which[block], arms, strict=True)])
-            values -= contexts.cost_weights[block, None] * cost.take(arms)
+            paid = cost.take(arms)
+            paid *= contexts.cost_weights[block, None]
+            values -= paid
             kept, cuts[block] = _best(values, ceil(arms.shape[1] / 2), noise, arms)
             mask[mask] = kept.ravel()
             parts.append(np.packbits(mask))

@@ -219,11 +219,13 @@ def _block_credit(answers: IntArray, gold: IntArray, n_codes: int) -> FloatArray
     """Return the mean credit over the disjoint blocks of every k, all in one pass, shape (M, n)."""
     n = answers.shape[1]
     starts, sizes, firsts = _all_blocks(n)
-    running = _running_counts(answers, n_codes)
-    counts = running[:, starts + sizes] - running[:, starts]  # (M, blocks, S)
-    top = counts.max(axis=2)
-    ties = (counts == top[..., None]).sum(axis=2)
-    votes = np.take_along_axis(counts, np.maximum(gold, 0)[:, None, None], axis=2)[..., 0]
+    running = np.zeros((n_codes, len(answers), n + 1), dtype=np.int16)  # the long axes last, where numpy is fast
+    np.cumsum(answers == np.arange(n_codes)[:, None, None], axis=2, out=running[:, :, 1:])
+    counts = running.take(starts + sizes, axis=2)  # (S, M, blocks)
+    counts -= running.take(starts, axis=2)
+    top = counts.max(axis=0)
+    ties = (counts == top).sum(axis=0, dtype=np.int16)
+    votes = counts[np.maximum(gold, 0), np.arange(len(answers))]
     right = (votes == top) & (top > 0) & (gold >= 0)[:, None]
     credit: FloatArray = np.add.reduceat(right / ties, firsts, axis=1) / (n // np.arange(1, n + 1))
     return credit
