@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from iapo_core.bench.spelled import algorithms
 from iapo_core.bench.sweep import Sweep, read_rows
 from iapo_core.cli import main
 from iapo_core.errors import BenchError
+from tests.pages import tiny
 from tests.test_bench import OTHER, SMALL, figures
 
 ROOT = Path(__file__).parents[1]
@@ -148,6 +150,18 @@ def test_a_bench_whose_scheduler_dies_is_refused_in_words_and_goes_on_elsewhere(
     assert figures(rows) == figures(bench.finish(tmp_path / "whole.parquet", InProcess()))
 
 
+def test_runs_that_end_every_worker_are_given_up_in_words(tmp_path, monkeypatch):
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
+    monkeypatch.setattr(chunks, "run_cells", _die)
+    started = Cluster(tmp_path)
+    try:
+        started.add_worker("mortal")
+        with pytest.raises(BenchError, match="ended every Dask worker that took them"):
+            sweep(arena(SMALL)).finish(tmp_path / "b.parquet", DaskCluster(started.address))
+    finally:
+        started.stop()
+
+
 def test_no_worker_is_waited_for_only_so_long(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(dask_cluster, "PATIENCE_S", 0.5)
     monkeypatch.setattr(chunks, "_POLL_S", 0.1)
@@ -240,6 +254,22 @@ def test_delivered_files_are_opened_instead_of_the_path(table, tmp_path):
     retract(made, folder)
     with pytest.raises(BenchError.__base__, match=r"counted\.npz"):
         opened(made)
+    opened.cache_clear()
+
+
+@pytest.mark.parametrize("spelled", ["", "task.json"], ids=["folder", "file"])
+def test_a_recorded_task_is_delivered_whole(tmp_path, spelled):
+    tiny.write_tasks(tmp_path / "here")
+    place = tmp_path / "here" / tiny.VOTE / spelled
+    made = arena(str(place))
+    curves = opened(made).reward_curves(np.arange(10), np.ones((1, 1)))
+    folder = tmp_path / "there"
+    folder.mkdir()
+    deliver(made, content(made), folder)
+    shutil.rmtree(tmp_path / "here")
+    opened.cache_clear()
+    assert (opened(made).reward_curves(np.arange(10), np.ones((1, 1))) == curves).all()
+    retract(made, folder)
     opened.cache_clear()
 
 

@@ -32,7 +32,11 @@ def pages() -> list[Page]:
             title="Results",
             help="The pick per context with its interval, the trade-offs behind it and the actual texts.",
         ),
-        st.Page(COMPARE, title="Compare", help="Algorithms against each other on recorded, counted and simulated tasks."),
+        st.Page(
+            COMPARE,
+            title="Compare",
+            help="Algorithms against each other, runs of one task, and what less money would have picked.",
+        ),
         st.Page(EXPORT, title="Export", help="Take the policy away as a file and load it in your own code."),
     ]
 
