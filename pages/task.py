@@ -1,38 +1,34 @@
-"""Task: what is being optimised, in the user's words, and the door for a table of one's own."""
+"""Task: what is being optimised, in the user's words; bring one's own, edit it, save it."""
 
-import pandas as pd
 import streamlit as st
 
-from iapo_core.environment import Environment
-from iapo_core.task import Task
-from pages.shell import guard, header, prompts, session, sitemap, tasks, upload, words
+from iapo_core.runs.catalogue import TaskEntry
+from pages.shell import guard, header, own, session, sitemap, task_view, tasks, upload, words
+from pages.shell.editor import page, state
 
 guard.enter()
 
-VIEWS = ("Prompts", "Queries", "Objectives and cost", "Contexts", "Provenance")
-
 
 def main() -> None:
-    """Draw the page."""
+    """Draw the draft that the URL names, else a task of the catalogue."""
+    if (said := state.said()) is not None:
+        st.toast(words.escape(said), icon=":material/check:")
+    draft = state.current()
+    if draft is not None:
+        page.draw(draft)
+        state.store()
+        return
     st.title("Task")
     st.caption("The prompts to choose from, the queries to learn on, what counts as good, and what a completion costs.")
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    with left:
-        entry = tasks.choose()
-    with right:
-        is_wanted = st.button(
-            "Run this task",
-            type="primary",
-            icon=":material/play_circle:",
-            width="stretch",
-            key="task-run",
-            on_click=session.close_run,
-            help="Set the budget and the contexts on the Run page.",
-        )
-    if is_wanted:
-        st.switch_page(sitemap.RUN, query_params={"task": entry.id})
-    environment = tasks.environment(entry.id)
-    task = tasks.described(environment)
+    own.draw_start()
+    entry = tasks.choose()
+    look(entry)
+    upload.draw()
+
+
+def look(entry: TaskEntry) -> None:
+    """Show a task of the catalogue, and what can be done with it."""
+    environment = tasks.planned(entry)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.subheader(words.escape(entry.title), anchor=False, width="content")
@@ -40,8 +36,19 @@ def main() -> None:
         if entry.description:
             st.text(entry.description)
         st.caption(words.STRATEGIES[entry.strategy])
+        with st.container(horizontal=True, vertical_alignment="center", key="task-actions"):
+            if st.button(
+                "Run this task",
+                type="primary",
+                icon=":material/play_circle:",
+                key="task-run",
+                on_click=session.close_run,
+                help="Set the budget and the contexts on the Run page.",
+            ):
+                st.switch_page(sitemap.RUN, query_params={"task": entry.id})
+            own.draw_actions(entry, environment)
     with st.container(horizontal=True):
-        st.metric("Prompts", entry.n_prompts, border=True, help="Each prompt with its decoding settings is one candidate.")
+        st.metric("Candidates", entry.n_prompts, border=True, help="Each prompt with its decoding settings is one candidate.")
         st.metric(
             "Queries", entry.n_queries, border=True, help="80 % are for learning; 20 % are kept aside for the final estimate."
         )
@@ -53,124 +60,7 @@ def main() -> None:
             border=True,
             help="A context is a preference: a weight per objective and one for cost.",
         )
-    view = st.segmented_control(
-        "View", VIEWS, default=VIEWS[0], required=True, key="task_view", label_visibility="collapsed", bind="query-params"
-    )
-    if view == "Contexts":
-        contexts(environment)
-    elif task is None:
-        without_texts(environment, view)
-    else:
-        {"Prompts": show_prompts, "Queries": queries, "Objectives and cost": objectives, "Provenance": provenance}[view](task)
-    upload.draw()
-
-
-def show_prompts(task: Task) -> None:
-    """Show one prompt as its chat turns, beside the list of all."""
-    left, right = st.columns([2, 3], gap="medium")
-    with left:
-        frame = pd.DataFrame(
-            {
-                "Prompt": [p.id for p in task.prompts],
-                "Title": [p.title for p in task.prompts],
-                "Turns": [len(p.messages) for p in task.prompts],
-            }
-        )
-        st.dataframe(frame, hide_index=True, key="prompt-table", height="content" if len(frame) <= 16 else 560)
-    with right:
-        by_id = {p.id: p for p in task.prompts}
-        chosen = st.selectbox(
-            "Read a prompt",
-            list(by_id),
-            format_func=lambda i: f"{i}: {by_id[i].title}" if by_id[i].title else i,
-            key="prompt-read",
-            help="{field} marks what each query fills in.",
-        )
-        prompts.show(by_id[chosen])
-
-
-def queries(task: Task) -> None:
-    """Show the queries as a table."""
-    fields = sorted({name for q in task.queries for name in q.fields})
-    frame = pd.DataFrame(
-        [
-            {
-                "Query": q.id,
-                **{f: q.fields.get(f, "") for f in fields},
-                "Right answer": q.gold if isinstance(q.gold, str) else ", ".join(q.gold or ()),
-            }
-            for q in task.queries
-        ]
-    )
-    st.dataframe(frame, hide_index=True, key="query-table", height=480)
-
-
-def objectives(task: Task) -> None:
-    """Say in words what is scored and what a completion costs."""
-    for objective in task.objectives:
-        low, high = objective.range
-        with st.container(border=True):
-            st.markdown(f"**{words.escape(objective.title or objective.id)}**")
-            st.caption(f"Scored by `{objective.scorer}` for every completion, from {low:g} (worst) to {high:g} (best).")
-            if objective.params:
-                st.code(str(objective.params), language=None, wrap_lines=True)
-    with st.container(border=True):
-        st.markdown("**Cost of one completion**")
-        st.caption(
-            f"Counted in {words.escape(task.cost.unit)}: {task.cost.per_prompt_token:g} per prompt token and "
-            f"{task.cost.per_completion_token:g} per completion token. "
-            "A context's cost weight says how much one unit takes off the score."
-        )
-
-
-def contexts(environment: Environment) -> None:
-    """Show the preferences that the task serves."""
-    names = words.objective_titles(environment.objectives, tasks.described(environment))
-    weights = environment.contexts
-    frame = pd.DataFrame(
-        {
-            "Context": weights.ids,
-            **{f"Weight: {names[o]}": weights.weights[:, k] for k, o in enumerate(environment.objectives)},
-            "Weight: cost": weights.cost_weights,
-        }
-    )
-    st.dataframe(frame, hide_index=True, key="context-table")
-
-
-def provenance(task: Task) -> None:
-    """Say where the completions come from."""
-    st.text(words.ORIGINS[task.origin][3])
-    frame = pd.DataFrame(
-        [
-            {
-                "Decoding": d.id,
-                "Model": d.model,
-                "Temperature": d.temperature,
-                "Top-p": d.top_p,
-                "Longest answer (tokens)": d.max_tokens,
-            }
-            for d in task.decoding
-        ]
-    )
-    st.dataframe(frame, hide_index=True, key="decoding-table")
-    st.caption("Fingerprint of the task's content. Equal fingerprints mean the same task.")
-    st.code(task.fingerprint, language=None)
-
-
-def without_texts(environment: Environment, view: str) -> None:
-    """Show what a count table or a simulation has: names and costs, no texts."""
-    if view == "Prompts":
-        frame = pd.DataFrame({"Candidate": environment.candidates, "Mean cost of a completion": environment.mean_costs()})
-        st.dataframe(frame, hide_index=True, key="candidate-table", height=420)
-    elif view == "Provenance":
-        st.text(words.ORIGINS["simulated" if environment.is_simulated else "table"][3])
-    elif view == "Queries":
-        st.text(
-            f"{len(environment.split.train)} queries to learn on and {len(environment.split.heldout)} kept aside. "
-            "This task carries no texts."
-        )
-    else:
-        st.text(f"Objectives: {', '.join(environment.objectives)}. The table carries scores and costs, not texts.")
+    task_view.draw(environment)
 
 
 main()

@@ -57,6 +57,16 @@ def price_of(decoding: DecodingConfig, settings: LiveSettings) -> Price:
     return Price(math.nan, math.nan, "unknown")
 
 
+def listed_models(providers: Sequence[str]) -> list[str]:
+    """Return the chat models of these providers in LiteLLM's table, spelled provider/model."""
+    found = {
+        name if "/" in name else f"{row['litellm_provider']}/{name}"
+        for name, row in _table().items()
+        if row.get("mode") == "chat" and row.get("litellm_provider") in providers and not name.startswith("ft:")
+    }
+    return sorted(found)
+
+
 def listed_provider(model: str) -> str:
     """Return the provider of a model that is named without one; empty where LiteLLM's table does not have it."""
     return str(_listed(model).get("litellm_provider", ""))

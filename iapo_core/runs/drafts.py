@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from iapo_core.errors import IapoError, StoreError, TaskError
 from iapo_core.runs.catalogue import data_dir
-from iapo_core.scorers import make_scorer
+from iapo_core.scorers.checks import objective_problems
 from iapo_core.task import Task
 from iapo_core.task_file import problems
 
@@ -82,13 +82,8 @@ def check(draft: Draft) -> tuple[Task | None, list[str]]:
         task = Task.model_validate(named)
     except ValidationError as error:
         return None, problems(error)
-    refused = []
-    for row, objective in enumerate(task.objectives, start=1):
-        try:
-            make_scorer(objective)
-        except IapoError as error:
-            refused.append(f"objectives row {row}: {error}")
-    return (None, refused) if refused else (task, [])
+    found = objective_problems(draft)
+    return (None, found) if found else (task, [])
 
 
 def slug(title: str) -> str:

@@ -31,9 +31,9 @@ def title(task_id: str) -> str:
 
 
 def origin(task_id: str) -> str:
-    """Return where a task's completions come from."""
+    """Return where a task's completions come from; "gone" where the task is not there any more."""
     entry = entries().get(task_id)
-    return entry.origin if entry else "table"
+    return entry.origin if entry else "gone"
 
 
 def want(task_id: str) -> None:
@@ -46,7 +46,7 @@ def choose() -> TaskEntry:
     known = entries()
     if not known:
         st.info(
-            "There is no task yet. Add a count table on the Task page, or put a task folder into the data folder.",
+            "There is no task yet. Make one on the Task page, or put a task folder into the data folder.",
             icon=":material/info:",
         )
         st.stop()
@@ -60,7 +60,7 @@ def choose() -> TaskEntry:
         key="task",
         persist_state="session",
         on_change=lambda: st.query_params.update(task=st.session_state["task"]),
-        help="Bundled sample tasks and your own count tables.",
+        help="Bundled sample tasks, and your own tasks and count tables.",
     )
     if st.query_params.get("task") != chosen:
         st.query_params["task"] = chosen

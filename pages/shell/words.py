@@ -46,6 +46,12 @@ ORIGINS = {
         "Uploaded counts",
         "Answers that somebody counted; draws follow their frequencies.",
     ),
+    "gone": (
+        ":material/delete:",
+        "gray",
+        "Task deleted",
+        "The task of this run was deleted. Its picks are kept; its texts are gone.",
+    ),
 }
 STRATEGIES = {
     "majority_vote": "Majority vote: N completions vote, the most frequent answer wins.",

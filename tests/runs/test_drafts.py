@@ -31,7 +31,7 @@ def test_what_a_scorer_refuses_keeps_a_draft_from_being_saved(home):
     draft["objectives"][0]["scorer"] = "nosuch"
     task, (line,) = drafts.check(draft)
     assert task is None
-    assert line.startswith("objectives row 1: Objective 'correct'")
+    assert line.startswith("Objective 'correct'")
     assert "not installed" in line
 
 

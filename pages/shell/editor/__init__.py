@@ -1,0 +1,1 @@
+"""The edit mode of the Task page: one module per section, all of them writing into one draft."""
