@@ -4,8 +4,9 @@
         [--algorithms psst] [--runs 100]
 
 Each run draws its queries from the population with replacement, keeps a fifth of them aside, and chooses. Judged are: arms (the
-run's estimates, by the number of queries behind them), the pick by the run's own data, the pick on the queries kept aside, its
-margin over the runner-up there, and the live check, which buys the pick's completions on the first eight of the queries kept aside.
+run's estimates, by the number of queries behind them), the pick by the run's own data (naively, and as the decision card shows it
+where nothing was drawn on the queries kept aside), the pick on the queries kept aside, its margin over the runner-up there, and the
+live check, which buys the pick's completions on the first eight of the queries kept aside.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ import numpy as np
 from iapo_core.arms import Arm
 from iapo_core.bench.arenas import arena, opened
 from iapo_core.environments import TableEnvironment
-from iapo_core.evaluate import judge, score_queries
+from iapo_core.evaluate import judge, score_queries, score_run
 from iapo_core.observations import Observations, observe
 from iapo_core.optimize import optimize
+from iapo_core.resampling import wary
 from iapo_core.reweigh import contenders
 from iapo_core.runs.heldout import check
 
 YOUNG, FEW = 8, 20  # queries behind an arm
 LIVE_QUERIES = 8
-KINDS = ("arms under 8", "arms under 20", "arms", "pick, own", "pick, aside", "margin", "pick, live")
+KINDS = ("arms under 8", "arms under 20", "arms", "pick, naive", "pick, own", "pick, aside", "margin", "pick, live")
 
 
 def run(population: TableEnvironment, truth: np.ndarray, n_queries: int, budget: int, algorithm: str, seed: int) -> Counter:
@@ -43,19 +45,18 @@ def run(population: TableEnvironment, truth: np.ndarray, n_queries: int, budget:
     estimates = observed.estimates(task.contexts)
     at = [(task.candidates.index(pick.candidate), pick.n - 1) for pick in picks]
     n_behind = estimates.n_queries()
-    last = [event for event in found.events if hasattr(event, "half_width")][-1]
-    for c, arm in enumerate(at):
+    for c in range(len(at)):
         low, high = estimates.ends(c)
         held = (low <= truth[c]) & (truth[c] <= high)
         for kind, which in zip(KINDS, (n_behind < YOUNG, (n_behind >= YOUNG) & (n_behind < FEW), n_behind >= FEW), strict=False):
             given = which & np.isfinite(low)
             seen[kind, 1] += int(given.sum())
             seen[kind, 0] += int((given & held).sum())
-        w = task.contexts.which[c]
-        value = float(last.reward[w][arm]) - task.contexts.cost_weights[c] * last.mean_costs[arm[0]] * picks[c].n
-        half = float(last.half_width[w][arm])
-        if np.isfinite(half):
-            tally(seen, "pick, own", value - half, value + half, truth[c][arm])
+    naive = judge(score_run(observed, task.contexts), picks)
+    for c, verdicts in enumerate(zip(naive, wary(naive, observed, task.contexts), strict=True)):
+        for kind, verdict in zip(("pick, naive", "pick, own"), verdicts, strict=True):
+            if np.isfinite(verdict.low):
+                tally(seen, kind, verdict.low, verdict.high, truth[c][at[c]])
     rivals = [found.runner_up for found in contenders(observed, task.contexts, picks=picks)]
     aside = score_queries(task, task.split.heldout, task.contexts)
     for c, verdict in enumerate(judge(aside, picks, rivals)):

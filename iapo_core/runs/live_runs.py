@@ -11,6 +11,7 @@ from iapo_core.environments.live import LiveSettings
 from iapo_core.environments.llm import LlmEnvironment
 from iapo_core.errors import RunError
 from iapo_core.policy import Policy
+from iapo_core.runs import local_server
 from iapo_core.runs.catalogue import task_entry
 from iapo_core.runs.config import RunConfig
 from iapo_core.runs.heldout import check
@@ -50,13 +51,19 @@ def open_live(store: Store, claim: Claim, config: RunConfig, access: Access, is_
         raise RunError(f"Task {config.task!r} buys its completions, and this run does not say how; start a new one.")
     ledger = Ledger(store, claim, settings, cap=config.budget)
     task = read_task(task_entry(config.task).path)
+    endpoints = [endpoint_of(decoding, settings) for decoding in task.decoding]
+    keys = dict(access.keys)
+    for d in {task.decoding.index(decoding) for _, decoding in task.candidates}:
+        if local_server.is_local(task.decoding[d].model):
+            endpoints[d], own = local_server.endpoint()
+            keys |= own
     return LlmEnvironment(
         task,
         settings,
         ledger,
         seed=config.seed,
-        keys=access.keys,
-        endpoints=[endpoint_of(decoding, settings) for decoding in task.decoding],
+        keys=keys,
+        endpoints=endpoints,
         is_leaving=is_leaving,
         is_trusted=access.is_trusted,
     )

@@ -49,7 +49,7 @@ def draw() -> None:
         st.info("No bench was made yet. The defaults above take about a minute.", icon=":material/info:")
         return
     try:
-        _one(bench_id)
+        _one(_chosen(bench_id, known))
     except IapoError as error:
         session.explain(error, "This bench cannot be shown.")
 
@@ -95,20 +95,39 @@ def _upload() -> None:
             session.explain(error, "Choose a file that iapo bench wrote.")
 
 
+def _chosen(bench_id: str, known: list[str]) -> str:
+    """Let the user go to another bench where there are several."""
+    if bench_id not in known or len(known) < 2:
+        return bench_id
+    chosen = st.selectbox(
+        "Bench shown", known, index=known.index(bench_id), key=f"bench-shown-{bench_id}", format_func=_named,
+        help="The one that was asked for last comes first.",
+    )  # fmt: skip
+    if chosen != bench_id:
+        st.query_params["bench"] = chosen
+        st.rerun()
+    return bench_id
+
+
+def _named(bench_id: str) -> str:
+    asked = benches.asked_of(bench_id)
+    budgets = ", ".join(f"{budget:,}" for budget in asked.budgets)
+    names = ", ".join(one.name for one in asked.tasks)
+    return f"{names}: {len(asked.algorithms)} algorithms, {asked.n_runs} repetitions, budgets {budgets}"
+
+
 def _one(bench_id: str) -> None:
     """Draw how a bench stands and what it has."""
     state = benches.progress(bench_id)
     st.query_params["bench"] = bench_id
-    asked = benches.asked_of(bench_id)
     color, icon, word = STATES[state.state]
     with st.container(horizontal=True, vertical_alignment="center", key="bench-status"):
         st.badge(word, icon=icon, color=color)
-        names = ", ".join(one.name for one in asked.tasks)
-        st.text(f"{names}: {len(asked.algorithms)} algorithms, {len(asked.budgets)} budgets, {asked.n_runs} repetitions")
+        st.text(_named(bench_id))
         if state.is_active:
             st.button("Cancel", key="bench-cancel", icon=":material/stop:", on_click=benches.cancel, args=(bench_id,))
         elif state.state != "finished" and st.button("Go on", key="bench-resume", icon=":material/play_arrow:"):
-            benches.start(asked)
+            st.query_params["bench"] = benches.go_on(bench_id)
             st.rerun()
     if state.is_active:
         st.fragment(_watch, run_every=1.0)(bench_id, state.state)

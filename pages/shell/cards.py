@@ -46,7 +46,7 @@ def decision(found: Evidence, verdict: Verdict, *, context: str, key: str) -> No
         if verdict.source == "train":
             st.caption(
                 ":material/info: This arm was not drawn on the queries kept aside, so the figure comes from the queries that chose "
-                "it, and is rather too high."
+                "it, and is rather too high; the interval reaches further down by what resampling the queries says of that."
             )
         if verdict.runner_up is None:
             st.caption("There is no other prompt to compare with.")

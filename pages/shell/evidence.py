@@ -17,6 +17,7 @@ from iapo_core.observations import Observations, observe
 from iapo_core.optimize import policy_so_far
 from iapo_core.outputs.history import History
 from iapo_core.policy import Policy
+from iapo_core.resampling import wary
 from iapo_core.reweigh import contenders
 from iapo_core.runs.config import RunConfig, weighed
 from iapo_core.runs.evidence import evidence_environment
@@ -95,7 +96,7 @@ class Evidence:
         aside = self.heldout(contexts)
         if not np.isnan(aside.q).any():
             return judge(aside, picks, rivals)
-        drawn = judge(self.drawn(contexts), picks, rivals)
+        drawn = wary(judge(self.drawn(contexts), picks, rivals), self.observations, contexts, self.config.n_max)
         if np.isnan(aside.q).all():
             return drawn
         return tuple(of.completed(by) for of, by in zip(judge(aside, picks, rivals), drawn, strict=True))

@@ -47,7 +47,7 @@ def draw() -> None:
         for b, budget in enumerate(replayed.budgets):
             acr = replayed.utilities[b].mean(axis=1)  # (S,)
             st.metric(
-                f"ACR with {budget:,} ({SHARES[b]:.0%})", words.number(float(acr.mean())), border=True,
+                f"ACR with {budget:,} ({100 * SHARES[b]:.0f} %)", words.number(float(acr.mean())), border=True,
                 help=f"Mean over {len(acr)} replays and all contexts, on queries kept aside; they range from "
                 f"{words.number(float(acr.min()))} to {words.number(float(acr.max()))}.",
             )  # fmt: skip
@@ -68,10 +68,10 @@ def finding(replayed: Replays) -> str:
     n = own.shape[1]
     for b, share in enumerate(SHARES[:-1]):
         if own[b:].all():
-            return f"{share:.0%} of the budget would have picked the same arm in every context."
+            return f"{100 * share:.0f} % of the budget would have picked the same arm in every context."
     n_same = int(own[-2].sum())
     return (
-        f"With {SHARES[-2]:.0%} of the budget the pick would be the same arm in {n_same} of {n} contexts: the last quarter still "
+        f"With {100 * SHARES[-2]:.0f} % of the budget the pick would be the same arm in {n_same} of {n} contexts: the last quarter still "
         "changed something."
     )
 
@@ -84,7 +84,7 @@ def table(found: Evidence, replayed: Replays, context: int) -> list[dict[str, ob
         is_prompt, is_scale = p == replayed.rows[-1, 0, context], n == replayed.scales[-1, 0, context]
         rows.append(
             {
-                "Budget": f"{budget:,} ({SHARES[b]:.0%})",
+                "Budget": f"{budget:,} ({100 * SHARES[b]:.0f} %)",
                 "Spent": int(replayed.spent[b, 0]),
                 "Pick": f"{found.titles[found.environment.candidates[p]]}, N = {n}",
                 "Changed": "no" if is_prompt and is_scale else "only N" if is_prompt else "prompt",

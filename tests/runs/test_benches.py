@@ -134,6 +134,23 @@ def test_a_task_that_changed_meanwhile_is_refused(data, unspawned):
     assert "has changed since" in state.message
 
 
+def test_another_version_makes_a_bench_of_its_own(data, unspawned, monkeypatch):
+    bench_id = benches.start(asked())
+    bench_worker.work(unspawned[0], InProcess())
+    assert len(benches.rows(bench_id)) == 24
+    monkeypatch.setattr(benches, "this_version", lambda: "01234567")
+    other = benches.start(asked())
+    assert other != bench_id
+    assert benches.rows(other) == []
+    bench_worker.work(unspawned[1], InProcess())
+    assert "another version" in benches.progress(other).message
+    monkeypatch.undo()
+    monkeypatch.setenv("IAPO_DATA_DIR", str(data))
+    monkeypatch.setattr(catalogue, "samples_dir", lambda: data / "none")
+    assert benches.go_on(other) == bench_id  # the same bench by today's software, finished already
+    assert len(benches.rows(bench_id)) == 24
+
+
 def test_an_unexpected_error_is_a_state_too(data, unspawned):
     bench_id = benches.start(asked())
 
