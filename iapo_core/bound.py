@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, exp, inf, isfinite, log, log2
+from math import ceil, exp, floor, inf, isfinite, log, log2
 
 import numpy as np
 
 from iapo_core.arms import FloatArray
+
+_TRIVIAL = 0.99  # a failure probability from here on is no promise
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,23 @@ class Bound:
 
     def in_words(self, budget: int) -> str:
         """Say in one plain sentence what the theorem promises at this budget."""
-        if self.failure_probability < 1:
-            return f"Theorem 1 guarantees the best arm in every context with probability {1 - self.failure_probability:.1%}."
+        if self.failure_probability < _TRIVIAL:
+            certainty = min(floor(1000 * (1 - self.failure_probability)) / 10, 99.9) if self.failure_probability else 100
+            return f"Theorem 1 guarantees the best arm in every context with a probability of at least {certainty:g} %."
         wanted = self.budget_for(0.05)
-        asks = (
-            f"it would ask for about {wanted:.0e} completions" if isfinite(wanted) else "it never can where two arms tie exactly"
+        asks = f"it would ask for about {_in_words(wanted)}" if isfinite(wanted) else "it never can where two arms tie exactly"
+        return (
+            f"At {budget:,} completions Theorem 1 guarantees nothing for these gaps (its bound is trivial: a failure is not ruled "
+            f"out at all): for 95 % certainty {asks}. How often the pick comes out again when the queries are resampled says more."
         )
-        return f"At {budget:,} completions Theorem 1 guarantees nothing for these gaps: for 95 % certainty {asks}."
+
+
+def _in_words(n_completions: float) -> str:
+    """Write a number of completions so that its size can be read."""
+    if n_completions < 1e6:
+        return f"{ceil(n_completions):,} completions"
+    mantissa, exponent = f"{n_completions:.0e}".split("e")
+    return f"{mantissa} x 10^{int(exponent)} completions"
 
 
 def theorem1(q: FloatArray, budget: int) -> Bound:

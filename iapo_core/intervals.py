@@ -17,8 +17,9 @@ import numpy as np
 
 from iapo_core.arms import BoolArray, FloatArray
 
-# Queries imagined at each end of the range where all say nothing; chosen on synthetic populations of 6 to 60 queries.
-_IMAGINED, _IMAGINED_DIFFERENT = 0.3, 0.2
+# Chosen on populations of 6 to 60 queries: synthetic ones, the recorded tasks, and MATH.
+_IMAGINED = 0.3  # queries at each end of the range where all say nothing
+_BEYOND = 1.5  # times the largest difference seen
 _AT_END = 0.05  # of the range
 _TIED = 0.002  # of the range of one value
 _NO_SPREAD = 1e-12
@@ -71,7 +72,6 @@ def bounded(
     silent: FloatArray,
     low: FloatArray | float,
     high: FloatArray | float,
-    imagined: float = _IMAGINED,
 ) -> Ends:
     """Return the interval of a mean; all arguments broadcast.
 
@@ -82,7 +82,6 @@ def bounded(
         silent: Share of the queries that say nothing of what was not seen.
         low: Lowest possible value, -inf where the range is unknown.
         high: Highest possible value.
-        imagined: Queries at each end if all were silent.
     """
     n = np.asarray(n, dtype=float)
     t = t_quantile(n - 1)
@@ -93,7 +92,7 @@ def bounded(
         width = np.where(has_range, width, 1.0)
         m = np.clip(np.where(has_range, (mean - low) / width, 0.5), 0.0, 1.0)
         spread = np.asarray(variance / width**2)
-        a = imagined * np.where(spread <= _NO_SPREAD, 1.0, silent)
+        a = _IMAGINED * np.where(spread <= _NO_SPREAD, 1.0, silent)
         total = n + 2 * a
         centre = (n * m + a) / total
         spread = ((n - 1) * spread + n * m * m + a - total * centre**2) / (total - 1)
@@ -114,27 +113,32 @@ def of_means(values: FloatArray, low: FloatArray | float, high: FloatArray | flo
     """Return the interval of the mean over the queries drawn (not nan), the last axis; low and high as the other axes."""
     low, high = np.asarray(low), np.asarray(high)
     silent = np.where(np.isnan(values), np.nan, at_end(values, low[..., None], high[..., None]))
-    return _of_values(values, silent, low, high, _IMAGINED)
+    return _of_values(values, silent, low, high)
 
 
 def of_differences(values: FloatArray, widest: FloatArray | float) -> Ends:
     """Return the interval of the mean difference of two arms over the same queries, the last axis.
 
+    Two arms seldom differ by all that their range allows: differences are taken to lie within one and a half times the largest that
+    was seen, and within the whole range only where none was. Queries on which the arms agree are the silent ones.
+
     Args:
         values: Difference per query, nan where one of the two was not drawn, shape (..., X').
         widest: Range of one arm's values, so that differences lie in [-widest, widest]; as the other axes.
     """
-    widest = np.asarray(widest)
-    silent = np.where(np.isnan(values), np.nan, np.abs(values) <= _TIED * widest[..., None])
-    return _of_values(values, silent, -widest, widest, _IMAGINED_DIFFERENT)
+    widest, size = np.asarray(widest), np.abs(values)
+    silent = np.where(np.isnan(values), np.nan, size <= _TIED * widest[..., None])
+    largest = np.nan_to_num(size).max(axis=-1)
+    reach = np.where(largest > _TIED * widest, np.minimum(_BEYOND * largest, widest), widest)
+    return _of_values(values, silent, -reach, reach)
 
 
-def _of_values(values: FloatArray, silent: FloatArray, low: FloatArray, high: FloatArray, imagined: float) -> Ends:
+def _of_values(values: FloatArray, silent: FloatArray, low: FloatArray, high: FloatArray) -> Ends:
     n = (~np.isnan(values)).sum(axis=-1).astype(float)
     mean = mean_of_drawn(values, -1)
     squares = np.nan_to_num(values - mean[..., None]) ** 2
     variance = squares.sum(axis=-1) / np.where(n > 1, n - 1, np.nan)
-    return bounded(mean, variance, n, mean_of_drawn(silent, -1), low, high, imagined)
+    return bounded(mean, variance, n, mean_of_drawn(silent, -1), low, high)
 
 
 def half_width(mean: FloatArray, ends: Ends) -> FloatArray:

@@ -136,3 +136,17 @@ def _lowered(verdict: Verdict, by: float) -> Verdict:
     margin_low = verdict.margin_low - by
     word = "close" if verdict.verdict == "clear" and margin_low <= 0 else verdict.verdict
     return replace(verdict, low=verdict.low - by, margin_low=margin_low, verdict=word)
+
+
+def stability_in_words(stabilities: Sequence[Stability]) -> str:
+    """Say for all contexts together what stands beside a trivial bound."""
+    prompts = _share([s.same_candidate for s in stabilities])
+    arms = [s.same_arm for s in stabilities if not np.isnan(s.same_arm)]
+    with_n = f", and with the same N in {_share(arms)}" if arms else ""
+    where = "" if len(stabilities) == 1 else " (from context to context)"
+    return f"When the queries are resampled, the same prompt is picked in {prompts} of cases{with_n}{where}."
+
+
+def _share(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.0%}", f"{max(values):.0%}"
+    return low if low == high else f"{low} to {high}"

@@ -1,6 +1,6 @@
 """Fronts, the bound, policies and events: oracles and round trips."""
 
-from math import ceil, exp, inf, log2
+from math import ceil, exp, floor, inf, log, log2, log10
 
 import numpy as np
 import pytest
@@ -73,7 +73,7 @@ def test_theorem_1_on_two_arms_by_hand():
     complexity = min(2 * 1 * bound.h1, 8 * 1 * bound.h2)
     assert bound.failure_probability == pytest.approx(3 * exp(-10_000 / complexity))
     assert theorem1(q, ceil(bound.budget_for(0.05))).failure_probability <= 0.05
-    assert "guarantees the best arm" in bound.in_words(10_000)
+    assert "with a probability of at least 99.9 %" in bound.in_words(10_000)
 
 
 def test_theorem_1_says_nothing_where_arms_tie():
@@ -81,7 +81,25 @@ def test_theorem_1_says_nothing_where_arms_tie():
     assert bound.h1 == inf
     assert bound.failure_probability == 1
     assert "guarantees nothing" in bound.in_words(10**9)
+    assert "never can where two arms tie exactly" in bound.in_words(10**9)
     assert log2(2) == bound.n_rounds
+
+
+def test_a_trivial_bound_is_called_trivial_and_asks_for_a_number_that_can_be_read():
+    q = np.array([[[0.5, 0.5 - 1e-5]]])
+    bound = theorem1(q, 20_000)
+    assert bound.failure_probability == 1
+    wanted = bound.complexity * log(3 / 0.05)
+    assert 1e10 < wanted < 1e12
+    exponent = floor(log10(wanted))
+    words = bound.in_words(20_000)
+    assert f"about {round(wanted / 10**exponent)} x 10^{exponent} completions" in words
+    assert "its bound is trivial" in words
+    assert "resampled" in words
+    nearly = theorem1(np.array([[[0.5, 0.3]]]), 83)  # 3 exp(-83 / 75) is just below 1
+    assert 0.99 < nearly.failure_probability < 1
+    assert "guarantees nothing" in nearly.in_words(83)
+    assert "about 308 completions" in nearly.in_words(83)  # 75 ln 60 = 307.08
 
 
 @pytest.mark.parametrize("environment", [votes_environment(), outcomes_environment()], ids=["votes", "outcomes"])

@@ -9,7 +9,7 @@ from iapo_core.errors import ContextError, RunError
 from iapo_core.evaluate import judge, score_queries, score_run
 from iapo_core.observations import Observations, observe
 from iapo_core.optimize import optimize
-from iapo_core.resampling import pick_stability, wary
+from iapo_core.resampling import Stability, pick_stability, stability_in_words, wary
 from tests.conftest import outcomes_environment, votes_environment
 
 ONE = Contexts(("one",), np.ones((1, 1)), np.zeros(1))
@@ -115,6 +115,15 @@ def test_what_was_judged_on_queries_kept_aside_stays_as_it_is():
     scores = score_queries(environment, environment.split.heldout, environment.contexts)
     verdicts = judge(scores)
     assert wary(verdicts, observe(environment, budget=300), environment.contexts) == verdicts
+
+
+def test_all_contexts_are_summed_up_in_a_sentence():
+    one, other = (Stability(c, Arm("p", 2), arm, prompt, 0.0) for c, arm, prompt in (("a", 0.2, 0.5), ("b", np.nan, 0.75)))
+    assert stability_in_words([one, other]) == (
+        "When the queries are resampled, the same prompt is picked in 50% to 75% of cases, and with the same N in 20% "
+        "(from context to context)."
+    )
+    assert stability_in_words([other]) == "When the queries are resampled, the same prompt is picked in 75% of cases."
 
 
 def test_missing_picks_and_empty_runs_are_refused():
