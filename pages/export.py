@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from iapo_core.errors import IapoError
+from iapo_core.outputs import completions
 from iapo_core.outputs.export import run_policy, scores_csv
 from iapo_core.policy import Policy
 from pages.shell import evidence, guard, session, sitemap, words
@@ -17,6 +18,10 @@ policy = Policy.load({file!r})
 policy.contexts  # the preferences that it serves
 arm = policy.arm({context!r})  # arm.candidate and arm.n
 """
+PAIRS = (
+    "For each prompt and query the best and the worst completion by the first context's weights, as chosen and rejected. "
+    "Trainers of preferences read this form."
+)
 DEPLOY = """from iapo_core.task import Query
 
 query = Query(id="mine", fields={fields!r})
@@ -44,6 +49,7 @@ def main() -> None:
         )
     stem = f"{'SIMULATED-' if policy.is_simulated else ''}iapo-{run.config.task}-{run.id}"
     downloads(found, policy, stem)
+    texts(found, stem)
     left, right = st.columns(2, gap="large")
     with left:
         code(found, policy, f"{stem}.json")
@@ -80,6 +86,39 @@ def downloads(found: Evidence, policy: Policy, stem: str) -> None:
                 on_click="ignore",
                 icon=":material/table_rows:",
                 help="Every arm in every context with its interval.",
+            )
+
+
+def texts(found: Evidence, stem: str) -> None:
+    """Offer the completions behind the run; they are gathered when asked for."""
+    environment = found.environment
+    if not isinstance(environment, completions.Texts):
+        return
+    is_live = found.config.live is not None
+    st.subheader("The completions behind it", anchor=False)
+    st.caption(
+        "Every completion that this run drew, with its scores, tokens and dollars."
+        if is_live
+        else "Every completion of the recording that this run drew from, with its scores and tokens."
+    )
+    weights = found.config.contexts[0].weights
+    files = (
+        ("CSV", "csv", "text/csv", completions.as_csv),
+        ("Parquet", "parquet", "application/vnd.apache.parquet", completions.as_parquet),
+        ("JSONL", "jsonl", "application/jsonl", completions.as_jsonl),
+        ("Preference pairs (JSONL)", "pairs.jsonl", "application/jsonl", lambda of: completions.preference_pairs(of, weights)),
+    )
+    with st.container(horizontal=True):
+        for label, ending, mime, make in files:
+            st.download_button(
+                label,
+                data=lambda make=make: make(environment),
+                file_name=f"{stem}-completions.{ending}",
+                mime=mime,
+                key=f"download-{ending}",
+                on_click="ignore",
+                icon=":material/download:",
+                help=PAIRS if ending == "pairs.jsonl" else "One row per completion.",
             )
 
 
