@@ -54,8 +54,13 @@ class Server:
             self.port = probe.getsockname()[1]
         self.origin = f"http://127.0.0.1:{self.port}"
         self.environment = {**os.environ, "IAPO_DATA_DIR": str(folder), "IAPO_DATABASE_URL": f"sqlite:///{folder / 'iapo.db'}"}
+        self.log = (folder / "server.log").open("a")
+        self.extra: list[subprocess.Popen[bytes]] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Start the process on the port, which it had before if this is not the first time."""
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(self.port)]
-        self.log = (folder / "server.log").open("w")
         self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=self.log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -65,21 +70,34 @@ class Server:
             except OSError:
                 time.sleep(0.2)
         self.stop()
-        raise RuntimeError(f"The server did not start; its log: {(folder / 'server.log').read_text()[-2000:]}")
+        raise RuntimeError(f"The server did not start; its log: {(self.folder / 'server.log').read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait(timeout=20)
+
+    def work(self) -> subprocess.Popen[bytes]:
+        """Start one more worker; it ends with the server."""
+        command = [sys.executable, "-m", "iapo_core.cli", "worker", "--idle", "60"]
+        self.extra.append(subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=self.log, stderr=self.log))
+        return self.extra[-1]
+
+    def workers(self) -> list[int]:
+        """Return the process ids of workers that said they live or hold a run; an id begins with its process id."""
+        with contextlib.closing(sqlite3.connect(self.folder / "iapo.db")) as connection:
+            names = [*connection.execute("SELECT id FROM workers"), *connection.execute("SELECT owner FROM runs")]
+        return sorted({int(pid) for (name,) in names if name and (pid := name.split("-")[0]).isdigit()})
 
     def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(timeout=20)
+        for process in (self.process, *self.extra):
+            process.terminate()
+            process.wait(timeout=20)
         self.log.close()
-        database = self.folder / "iapo.db"
-        if database.exists():
-            with contextlib.closing(sqlite3.connect(database)) as connection:
-                workers = [row[0] for row in connection.execute("SELECT id FROM workers")]
-            for worker in workers:  # a worker outlives its dashboard; its id begins with its process id
-                pid = worker.split("-")[0]
-                if pid.isdigit():
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(int(pid), signal.SIGTERM)
+        if (self.folder / "iapo.db").exists():
+            for pid in self.workers():  # a worker outlives its dashboard
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
 
 
 @pytest.fixture(scope="session")
