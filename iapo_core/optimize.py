@@ -17,6 +17,7 @@ from iapo_core.events import Estimated, Event, Finished, Trimmed
 from iapo_core.policy import Policy
 from iapo_core.psst import psst, psst_topk
 from iapo_core.psst_eb import psst_eb
+from iapo_core.tryout import tryout
 
 # Called as algorithm(grid, environment, budget=, rng=, **options); yields events, the last one is `Finished`.
 ALGORITHMS: dict[str, Callable[..., Iterator[Event]]] = {
@@ -31,6 +32,7 @@ ALGORITHMS: dict[str, Callable[..., Iterator[Event]]] = {
     "triple-random": triple_random,
     "random": random_arm,
 }
+INTERNAL: dict[str, Callable[..., Iterator[Event]]] = {"tryout": tryout}  # no choice of people or benches
 FEWEST_PULLS = 10
 _GIVEN = {"grid", "environment", "budget", "rng"}
 
@@ -64,7 +66,7 @@ def start(
     if isinstance(budget, bool) or not isinstance(budget, int | np.integer) or budget < 1:
         raise BudgetError(f"The budget is a whole number of completions, at least 1, not {budget!r}.")
     try:
-        chosen = ALGORITHMS[algorithm]
+        chosen = (ALGORITHMS | INTERNAL)[algorithm]
     except KeyError:
         raise AlgorithmError(f"There is no algorithm {algorithm!r}; choose one of {', '.join(ALGORITHMS)}.") from None
     known = set(signature(chosen).parameters) - _GIVEN

@@ -97,6 +97,7 @@ class JudgedTask(LiveTask):
                 error=one.answer.error,
                 prompt_tokens=one.answer.prompt_tokens,
                 usd=one.answer.usd,
+                latency_s=one.answer.latency_s,
             )
             for one in self._held.get((candidate, query), [])
         ]

@@ -39,6 +39,7 @@ class Completion:
     error: str | None
     prompt_tokens: int = 0
     usd: float = nan
+    latency_s: float = nan
 
 
 class RecordedEnvironment(Evaluated):
@@ -137,6 +138,7 @@ class RecordedEnvironment(Evaluated):
                 finish_reason=self._data["finish_reason"][row],
                 error=self._data["error"][row],
                 prompt_tokens=int(self._data["prompt_tokens"][row]),
+                latency_s=nan if (seconds := self._data["latency_s"][row]) is None else float(seconds),
             )
             for s, row in enumerate(self._rows[candidate, query])
         ]

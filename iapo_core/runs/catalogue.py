@@ -22,6 +22,9 @@ from iapo_core.task_file import read_task
 
 _LOG = logging.getLogger(__name__)
 _FILES = ("task.json", "simulation.json")
+TRY = "try-"  # how the ids of tests on a few queries begin, of their tasks and of their runs
+_TRIES = "tries"
+_TRY_ID = re.compile(rf"{TRY}[0-9a-f]{{16}}")
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ def task_entry(task_id: str) -> TaskEntry:
     Raises:
         TaskError: If there is none.
     """
+    if _TRY_ID.fullmatch(task_id) and (hidden := data_dir() / _TRIES / task_id).is_dir():
+        return _entry(hidden, _stamp(hidden))
     for entry in tasks():
         if entry.id == task_id:
             return entry
@@ -161,15 +166,31 @@ def keep_task(task: Task) -> str:
         if entry.id == task.id and (entry.path / "task.json").is_file() and read_task(entry.path).fingerprint == task.fingerprint:
             return entry.id
     kept = task.model_copy(update={"id": f"{task.id[:100]}-{task.fingerprint[:8]}"})
-    folder = data_dir() / "tasks" / re.sub(r"[^A-Za-z0-9-]+", "-", kept.id)
-    if not folder.exists():
-        folder.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=data_dir()) as aside:
-            draft = Path(aside) / folder.name
-            draft.mkdir()
-            (draft / "task.json").write_text(kept.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
-            draft.rename(folder)
+    _write(kept, data_dir() / "tasks" / re.sub(r"[^A-Za-z0-9-]+", "-", kept.id))
     return kept.id
+
+
+def keep_try(task: Task) -> str:
+    """Keep the cut of a task that is tested before any run, where `task_entry` finds it and no list shows it; returns its id."""
+    kept = task.model_copy(update={"id": f"{TRY}{task.fingerprint[:16]}"})
+    _write(kept, data_dir() / _TRIES / kept.id)
+    return kept.id
+
+
+def _write(task: Task, folder: Path) -> None:
+    """Write a task's folder, whole or not at all; one that is there has the same content."""
+    if folder.exists():
+        return
+    folder.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=data_dir()) as aside:
+        draft = Path(aside) / folder.name
+        draft.mkdir()
+        (draft / "task.json").write_text(task.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
+        try:
+            draft.rename(folder)
+        except OSError:  # another tab was faster
+            if not (folder / "task.json").exists():
+                raise
 
 
 def _titled(entry: TaskEntry) -> TaskEntry:

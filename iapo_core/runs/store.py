@@ -21,7 +21,7 @@ from iapo_core.environments.redact import storable
 from iapo_core.errors import RunError, StoreError
 from iapo_core.events import Event, Finished, Planned, Pulled, from_json, to_json
 from iapo_core.policy import Policy
-from iapo_core.runs.catalogue import data_dir
+from iapo_core.runs.catalogue import TRY, data_dir
 from iapo_core.runs.claims import KEYED_WAIT_S, rest_keyless, take
 from iapo_core.runs.config import RunConfig
 from iapo_core.runs.engine import in_words, make_engine, reason
@@ -130,10 +130,10 @@ class Store:
         return run_row(row)
 
     def runs(self, limit: int = 50) -> list[RunRow]:
-        """Return the newest runs first."""
+        """Return the newest runs first, without tests on a few queries."""
         with self._read() as connection:
-            newest = text("SELECT * FROM runs ORDER BY created_at DESC, id LIMIT :limit")
-            rows = connection.execute(newest, {"limit": limit}).all()
+            newest = text("SELECT * FROM runs WHERE id NOT LIKE :tests ORDER BY created_at DESC, id LIMIT :limit")
+            rows = connection.execute(newest, {"limit": limit, "tests": f"{TRY}%"}).all()
         return [run_row(row) for row in rows]
 
     def events(self, run_id: str, after: int = 0) -> list[tuple[int, Event]]:

@@ -79,7 +79,7 @@ def _strategy(draft: dict[str, Any], version: int) -> None:
         list(NAMES),
         format_func=lambda name: NAMES[name],
         index=list(NAMES).index(draft["strategy"]),
-        captions=[words.STRATEGIES[name].partition(": ")[2] for name in NAMES],
+        captions=[words.STRATEGIES[name].partition(": ")[2].capitalize() for name in NAMES],
         key=f"strategy:{version}",
         help="The same for every prompt of the task.",
     )
@@ -126,8 +126,6 @@ def _objective(draft: dict[str, Any], i: int, known: dict[str, Described], key: 
         objective["scorer"], objective["params"] = chosen, {}
     about = known[chosen]
     notes = [about.description]
-    if about.is_judge:
-        notes.append("Every verdict is one more call; its dollars count towards the run's cap.")
     if i == 0 and draft["strategy"] != "best_of_n":
         notes.append("Completions vote on this one." if about.is_voting else "It reads no answer, so nothing can vote on it.")
     st.caption(words.escape(" ".join(notes)))

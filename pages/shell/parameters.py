@@ -38,7 +38,7 @@ def form(parameters: tuple[Parameter, ...], params: dict[str, Any], key: str) ->
 
 def _field(one: Parameter, value: Any, key: str) -> Any:
     """Draw one field; None where it holds no value."""
-    label = one.name.replace("_", " ").capitalize()
+    label = one.name.replace("usd", "dollars").replace("_", " ").capitalize()
     note = words.escape(one.help) or None
     if one.kind == "switch":
         return st.toggle(label, bool(value), key=key, help=note)

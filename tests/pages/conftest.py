@@ -1,5 +1,6 @@
 """Pages run in their own data folder, with small tasks and no worker process."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ from tests.pages import tiny
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 60
+
+
+@pytest.fixture(autouse=True)
+def own_main(monkeypatch):
+    """A page replaces the main module by itself; processes that later tests start would look for it in vain."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture

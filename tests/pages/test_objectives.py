@@ -171,7 +171,7 @@ PROBLEMS = [
     ({"objectives": []}, "There is no objective; add one"),
     ({"objectives": [{"id": "a", "scorer": "exact"}, {"id": "a", "scorer": "exact"}]}, "Two objectives have the id 'a'"),
     ({"objectives": [{"id": "a", "scorer": "regex", "params": {"pattern": "(?=x)"}}]}, "looks ahead or behind"),
-    ({"objectives": [{"id": "", "scorer": "exact"}]}, "Objective 1: id: String should match"),
+    ({"objectives": [{"id": "", "scorer": "exact"}]}, "Objective 1: id: begin with a letter or digit"),
     ({"objectives": [{"id": "a", "scorer": "brevity"}]}, "its scorer 'brevity' reads no answer to vote for"),
     ({"objectives": [{"id": "a", "scorer": "judge", "params": {"model": "m"}}]}, "its scorer 'judge' reads no answer"),
     ({"objectives": [{"id": "a", "scorer": "judge", "params": {"model": "m"}}], "strategy": "best_of_n", "origin": "recorded"},

@@ -1,0 +1,201 @@
+"""Testing a task on a few queries before any run: planned, priced, bought through the ledger, and read back.
+
+What is tried is a cut of the task: the candidates asked for, the first training queries that a run with seed 0 would have. The
+same requests are the same draws, so a later run finds what a test has paid for, and a test finds what a run has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from iapo_core.environment import split_queries
+from iapo_core.environments.endpoints import endpoint_of
+from iapo_core.environments.live import LiveSettings
+from iapo_core.environments.prices import Price, price_of
+from iapo_core.environments.recorded import Completion
+from iapo_core.errors import LiveError, TaskError
+from iapo_core.policy import candidate_name
+from iapo_core.runs.catalogue import TRY, keep_try, task_fingerprint
+from iapo_core.runs.config import RunConfig
+from iapo_core.runs.evidence import evidence_environment
+from iapo_core.runs.rows import RunRow
+from iapo_core.runs.store import Store
+from iapo_core.runs.worker import ensure_worker, start_keyed_worker
+from iapo_core.scorers import Judge, make_scorer
+from iapo_core.task import DecodingConfig, Excluded, Query, Task
+
+N_QUERIES = 3
+MAX_CANDIDATES = 3
+_JUDGED = "x" * 4  # a token of a completion that a judge is shown, as bytes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a test can cost; dollars are nan where a price is not known."""
+
+    n_completions: int
+    n_verdicts: int
+    worst_usd: float
+    sources: tuple[str, ...]
+    unpriced: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One completion of a test, as it was judged."""
+
+    candidate: str
+    query: Query
+    completion: Completion
+
+
+def cut(task: Task, candidates: Sequence[int]) -> Task:
+    """Return the task with these candidates alone, and the queries that they are tried on as its training queries.
+
+    Raises:
+        TaskError: If there are none, or more than a test takes.
+    """
+    if not 1 <= len(candidates) <= MAX_CANDIDATES:
+        raise TaskError(f"A test takes 1 to {MAX_CANDIDATES} candidates, not {len(candidates)}.")
+    pairs = [task.candidates[c] for c in candidates]
+    prompts = [p for p in task.prompts if any(p.id == prompt.id for prompt, _ in pairs)]
+    decoding = [d for d in task.decoding if any(d.id == config.id for _, config in pairs)]
+    kept = {(prompt.id, config.id) for prompt, config in pairs}
+    tried, aside = tried_queries(task)
+    order = split_queries(len(tried) + 1, 0)
+    queries = [aside] * (len(tried) + 1)
+    for row, query in zip(order.train, tried, strict=True):
+        queries[int(row)] = query
+    data = task.model_copy(
+        update={
+            "prompts": tuple(prompts),
+            "decoding": tuple(decoding),
+            "queries": tuple(queries),
+            "contexts": task.contexts[:1],
+            "n_max": 1,
+            "excluded": tuple(
+                Excluded(prompt=p.id, decoding=d.id) for p in prompts for d in decoding if (p.id, d.id) not in kept
+            ),
+        }
+    )
+    return Task.model_validate(data.model_dump(by_alias=True))
+
+
+def tried_queries(task: Task) -> tuple[list[Query], Query]:
+    """Return the first training queries of a run with seed 0, and one that it keeps aside."""
+    split = split_queries(len(task.queries), 0)
+    return [task.queries[int(row)] for row in split.train[:N_QUERIES]], task.queries[int(split.heldout[0])]
+
+
+def settings(max_usd: float | None = None) -> LiveSettings:
+    """Return how a test buys: few calls at once, nothing set aside for held-out queries.
+
+    Raises:
+        LiveError: If the cap is no amount of dollars.
+    """
+    try:
+        return LiveSettings(concurrency=N_QUERIES, heldout_share=0.0, max_usd=max_usd)
+    except ValueError as error:
+        raise LiveError(f"The dollar cap is an amount above 0, not {max_usd}.") from error
+
+
+def plan(task: Task, live: LiveSettings) -> Plan:
+    """Say what a test of a cut task can cost, before anything is bought.
+
+    Raises:
+        LiveError: If a dollar cap has no price to count by.
+    """
+    tried, _ = tried_queries(task)
+    calls: list[tuple[DecodingConfig, Price, float]] = []
+    for prompt, decoding in task.candidates:
+        price = endpoint_of(decoding, live).price
+        calls += [(decoding, price, price.worst_usd(decoding.messages(prompt, q.fields), decoding.max_tokens)) for q in tried]
+    n_completions = len(calls)
+    for judge in [scorer for scorer in map(make_scorer, task.objectives) if isinstance(scorer, Judge)]:
+        price = endpoint_of(judge.decoding, live).price
+        for _, decoding in task.candidates:
+            asked = [judge.messages(_JUDGED * decoding.max_tokens, query) for query in tried]
+            calls += [(judge.decoding, price, price.worst_usd(messages, judge.decoding.max_tokens)) for messages in asked]
+    unpriced = tuple(sorted({decoding.model for decoding, price, _ in calls if not price.is_known}))
+    if unpriced and live.max_usd is not None:
+        raise LiveError(
+            f"The price of {unpriced[0]!r} is not known, so a dollar cap cannot be kept; give its price with its decoding config."
+        )
+    return Plan(
+        n_completions=n_completions,
+        n_verdicts=len(calls) - n_completions,
+        worst_usd=math.nan if unpriced else sum(usd for _, _, usd in calls),
+        sources=tuple(sorted({price.source for _, price, _ in calls if price.is_known})),
+        unpriced=unpriced,
+    )
+
+
+def run_id_of(task: Task, live: LiveSettings, *, is_typed: bool) -> str:
+    """Return the id of a cut task's test: the same test is the same run, and is paid for once."""
+    text = f"{task.fingerprint} {live.model_dump_json()} {is_typed}"
+    return f"{TRY}{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+
+
+def begin(store: Store, task: Task, live: LiveSettings, keys: Mapping[str, str]) -> str:
+    """Start the test of a cut task, or go on with it; returns its run's id. A worker buys.
+
+    Raises:
+        IapoError: If the task or the key cannot be used.
+    """
+    plan(task, live)
+    task_id = keep_try(task)
+    config = RunConfig(
+        task=task_id,
+        task_fingerprint=task_fingerprint(task_id),
+        budget=len(task.candidates) * len(tried_queries(task)[0]),
+        algorithm="tryout",
+        n_max=1,
+        contexts=task.contexts,
+        live=live,
+    )
+    run_id = store.create_run(config, run_id=run_id_of(task, live, is_typed=bool(keys)), needs_keys=bool(keys))
+    state = store.run(run_id).state
+    if state == "finished":
+        return run_id
+    if keys:
+        start_keyed_worker(store, run_id, keys)
+        return run_id
+    if state in ("stopped", "failed"):
+        store.request(run_id, "resume")
+    ensure_worker(store)
+    return run_id
+
+
+def results(store: Store, run: RunRow) -> list[Tried]:
+    """Return what a finished test drew, candidate by candidate.
+
+    Raises:
+        IapoError: If its task or a completion is gone.
+    """
+    environment: Any = evidence_environment(store, run, [event for _, event in store.events(run.id)])
+    return tried(environment, range(len(environment.candidates)))
+
+
+def tried(environment: Any, candidates: Sequence[int]) -> list[Tried]:
+    """Return the first completion of each candidate on each query of a test, from an environment that has texts."""
+    task: Task = environment.task
+    found = []
+    for c in candidates:
+        prompt, decoding = task.candidates[c]
+        price = price_of(decoding, LiveSettings())
+        for row in environment.split.train[:N_QUERIES]:
+            for completion in environment.texts(c, int(row))[:1]:
+                if math.isnan(completion.usd):  # a recording counts tokens alone
+                    usd = price.usd(completion.prompt_tokens, completion.completion_tokens)
+                    completion = replace(completion, usd=usd)
+                found.append(Tried(candidate_name(prompt, decoding, task), task.queries[int(row)], completion))
+    return found
+
+
+def usd_per_thousand(rows: Sequence[Tried]) -> float:
+    """Return what 1,000 queries cost at N = 1, by the mean of these completions; nan where a price is not known."""
+    return 1000 * sum(row.completion.usd for row in rows) / len(rows) if rows else math.nan
