@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
+from iapo_core.bench import arenas
 from iapo_core.bench.arenas import arena, bout
 from iapo_core.bench.cells import run_seed, split_seed
 from iapo_core.bench.executors import InProcess, Pool, executor
@@ -105,6 +106,22 @@ def test_a_bout_knows_its_limit():
     scene = bout(arena(SMALL), 7)
     assert scene.limit <= scene.oracle + 1e-12
     assert not set(scene.environment.split.train) & set(scene.environment.split.heldout)
+
+
+@pytest.mark.parametrize("name", [SMALL, OTHER, f"{OTHER},population=40"])
+@pytest.mark.parametrize("most_bytes", [0, 2**20], ids=["computed", "remembered"])
+def test_what_a_bout_remembers_is_what_the_environment_says(name, most_bytes, monkeypatch):
+    monkeypatch.setattr(arenas, "_MOST_BYTES", most_bytes)
+    for cached in (arenas.bout, arenas._truth, arenas._remembered):
+        cached.cache_clear()
+    for seed in (3, 4):
+        scene = bout(arena(name), seed)
+        environment = scene.environment
+        assert scene.q_train == pytest.approx(environment.q_values(environment.split.train))
+        assert scene.q_heldout == pytest.approx(environment.q_values(environment.split.heldout))
+        assert scene.limit == pytest.approx(environment.limit().acr)
+        assert scene.oracle == pytest.approx(environment.oracle().acr)
+        assert scene.truth == pytest.approx(environment.q_values(np.arange(environment.n_queries)))
 
 
 @pytest.mark.parametrize(

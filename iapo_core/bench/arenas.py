@@ -6,12 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
-from iapo_core.arms import FloatArray
-from iapo_core.environment import split_order
+from iapo_core.arms import FloatArray, IntArray
+from iapo_core.environment import Environment, split_order
 from iapo_core.environments import RecordedEnvironment, TableEnvironment, load_environment
 from iapo_core.environments.synthetic import Simulation, simulate
 from iapo_core.errors import BenchError
@@ -26,6 +26,7 @@ _GENERATORS: dict[str, Literal["bernoulli", "categorical"]] = {
 _OPTIONS = {"deceptive": float, "prompts": int, "queries": int, "n_max": int, "population": int}
 _SPELLING = "synth-bernoulli:SEED or synth-categorical:SEED, with :deceptive=0.5,prompts=32,queries=520,n_max=32,population=5200"
 _BLOCK = 256  # queries whose curves are in memory at once
+_MOST_BYTES = 128 * 1024 * 1024  # of curves that are remembered
 
 
 @dataclass(frozen=True)
@@ -203,11 +204,12 @@ def bout(made: Arena, split_seed: int) -> Bout:
     if made.generator:
         order = np.random.default_rng([split_seed, 0x5A3E]).permutation(environment.n_queries)
         environment.split = split_order(order[: _n_queries(made)])  # a sample of the population
-    heldout = score_queries(environment, environment.split.heldout, environment.contexts)
+    known = _remembered(made)
+    heldout = score_queries(cast(Environment, known), environment.split.heldout, environment.contexts)
     truth = _truth(made)
     return Bout(
         environment=environment,
-        q_train=environment.net_of_cost(_mean_curves(environment, environment.split.train), environment.contexts),
+        q_train=environment.net_of_cost(_mean_curves(known, environment.split.train), environment.contexts),
         heldout=heldout,
         truth=environment.net_of_cost(truth, environment.contexts),
         truth_reward=truth,
@@ -216,11 +218,36 @@ def bout(made: Arena, split_seed: int) -> Bout:
 
 @lru_cache(maxsize=4)
 def _truth(made: Arena) -> FloatArray:
-    environment = opened(made)
-    return _mean_curves(environment, np.arange(environment.n_queries))
+    return _mean_curves(_remembered(made), np.arange(opened(made).n_queries))
 
 
-def _mean_curves(environment: Known, queries: np.ndarray) -> FloatArray:
+class _Remembering:
+    """An environment that computes the curves of all its queries once per weights; reshuffles then only look them up."""
+
+    def __init__(self, environment: Known) -> None:
+        self._environment = environment
+        self._curves: dict[bytes, FloatArray] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._environment, name)
+
+    def reward_curves(self, queries: IntArray, weights: FloatArray) -> FloatArray:
+        environment, key = self._environment, weights.tobytes()
+        if key not in self._curves:
+            if 8 * len(weights) * len(environment.candidates) * environment.n_queries * environment.n_max > _MOST_BYTES:
+                return environment.reward_curves(queries, weights)
+            everyone = np.arange(environment.n_queries)
+            blocks = [everyone[start : start + _BLOCK] for start in range(0, len(everyone), _BLOCK)]
+            self._curves[key] = np.concatenate([environment.reward_curves(block, weights) for block in blocks], axis=2)
+        return self._curves[key][:, :, queries]
+
+
+@lru_cache(maxsize=2)
+def _remembered(made: Arena) -> _Remembering:
+    return _Remembering(opened(made))
+
+
+def _mean_curves(environment: _Remembering, queries: IntArray) -> FloatArray:
     """Mean reward over many queries without holding all of them, shape (W, P, N)."""
     distinct = environment.contexts.distinct
     sums = [
