@@ -72,6 +72,9 @@ def cut(task: Task, candidates: Sequence[int]) -> Task:
         queries[int(row)] = query
     data = task.model_copy(
         update={
+            "id": "test",
+            "title": f"Test on {len(tried)} queries",
+            "description": "",
             "prompts": tuple(prompts),
             "decoding": tuple(decoding),
             "queries": tuple(queries),

@@ -28,7 +28,7 @@ _EDITED = ("objectives", "strategy", "cost")
 def edit(draft: dict[str, Any]) -> None:
     """Draw the editor; writes `objectives`, `strategy` and `cost` of a task file's JSON, and says what is wrong with them.
 
-    A removed objective also leaves the weights of the draft's contexts.
+    A removed objective also leaves the weights of the draft's contexts, so that none weighs what is gone.
 
     Args:
         draft: The task being written, one object for as long as it is edited (kept in the session); what it lacks is filled in.
@@ -128,6 +128,10 @@ def _objective(draft: dict[str, Any], i: int, known: dict[str, Described], key: 
     notes = [about.description]
     if i == 0 and draft["strategy"] != "best_of_n":
         notes.append("Completions vote on this one." if about.is_voting else "It reads no answer, so nothing can vote on it.")
+    if i > 0 and draft["strategy"] == "majority_vote":
+        notes.append("Under majority vote only the first objective counts.")
+    elif not any(_weights(context).get(objective.get("id")) for context in draft.get("contexts") or [{}]):
+        notes.append("No context weighs it yet; the section Contexts does.")
     st.caption(words.escape(" ".join(notes)))
     given = objective.get("params")
     objective["params"] = parameters.form(about.parameters, given if isinstance(given, dict) else {}, f"{key}:{chosen}")
@@ -179,10 +183,17 @@ def _append(draft: dict[str, Any], scorer: str) -> None:
 
 
 def _remove(draft: dict[str, Any], i: int) -> None:
+    """Remove an objective; a context that weighed nothing else weighs the first one that is left."""
     gone = draft["objectives"].pop(i)
     for context in draft.get("contexts") or []:
-        if isinstance(context, dict) and isinstance(context.get("weights"), dict):
-            context["weights"].pop(gone.get("id"), None)
+        is_gone = _weights(context).pop(gone.get("id"), None) is not None
+        if is_gone and draft["objectives"] and not _weights(context):
+            _weights(context)[draft["objectives"][0].get("id")] = 1.0
+
+
+def _weights(context: Any) -> dict[Any, Any]:
+    weights = context.get("weights") if isinstance(context, dict) else None
+    return weights if isinstance(weights, dict) else {}
 
 
 def _to_front(draft: dict[str, Any], i: int) -> None:

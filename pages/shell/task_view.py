@@ -7,9 +7,9 @@ import streamlit as st
 
 from iapo_core.environment import Environment
 from iapo_core.task import Task
-from pages.shell import prompts, tasks, words
+from pages.shell import prompts, tasks, tryout, words
 
-VIEWS = ("Prompts", "Queries", "Objectives and cost", "Contexts", "Provenance")
+VIEWS = ("Prompts", "Queries", "Objectives and cost", "Contexts", "Test", "Provenance")
 
 
 def draw(environment: Environment) -> None:
@@ -23,7 +23,13 @@ def draw(environment: Environment) -> None:
     elif task is None:
         without_texts(environment, view)
     else:
-        {"Prompts": show_prompts, "Queries": queries, "Objectives and cost": objectives, "Provenance": provenance}[view](task)
+        {
+            "Prompts": show_prompts,
+            "Queries": queries,
+            "Objectives and cost": objectives,
+            "Test": tryout.draw,
+            "Provenance": provenance,
+        }[view](task)
 
 
 def show_prompts(task: Task) -> None:
@@ -130,5 +136,7 @@ def without_texts(environment: Environment, view: str) -> None:
             f"{len(environment.split.train)} queries to learn on and {len(environment.split.heldout)} kept aside. "
             "This task carries no texts."
         )
+    elif view == "Test":
+        st.text("This task carries no texts to look at.")
     else:
         st.text(f"Objectives: {', '.join(environment.objectives)}. The table carries scores and costs, not texts.")

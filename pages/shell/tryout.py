@@ -8,8 +8,6 @@ import pandas as pd
 import streamlit as st
 
 from iapo_core.environments import RecordedEnvironment
-from iapo_core.environments.endpoints import key_slots
-from iapo_core.environments.live import LiveSettings
 from iapo_core.errors import IapoError
 from iapo_core.policy import candidate_name
 from iapo_core.runs import tries
@@ -19,7 +17,7 @@ from iapo_core.runs.tries import Plan, Tried
 from iapo_core.scorers import make_scorer
 from iapo_core.scorers.golds import gold_vote
 from iapo_core.task import Query, Task
-from pages.shell import session, tasks, words
+from pages.shell import keys, session, tasks, words
 
 
 def draw(task: Task) -> None:
@@ -75,8 +73,9 @@ def _live(task: Task) -> None:
     )  # fmt: skip
     live = tries.settings(max_usd)
     _cost(tries.plan(task, live))
-    keys, lacking = _keys(task, live)
-    run_id = tries.run_id_of(task, live, is_typed=bool(keys))
+    keys.ask(task, live)
+    held, lacking = keys.held(task, live), keys.missing(task, live)
+    run_id = tries.run_id_of(task, live, is_typed=bool(held))
     run = _run(run_id)
     if run is not None and run.state == "finished":
         st.caption("Tested: these completions are stored, and a run that asks for them finds them paid for.")
@@ -90,7 +89,7 @@ def _live(task: Task) -> None:
         help=f"Still missing: {', '.join(map(words.escape, lacking))}." if lacking else "Buys exactly what is said above.",
     )
     if is_wanted:
-        tries.begin(session.store(), task, live, keys)
+        tries.begin(session.store(), task, live, held)
         st.rerun()
     if run is None:
         return
@@ -112,24 +111,6 @@ def _cost(plan: Plan) -> None:
     else:
         price = f"That is at most about {plan.worst_usd:.4f} dollars, by {words.escape('; '.join(plan.sources))}."
     st.caption(f"Buys at most {calls}, less what is stored already. {price}")
-
-
-def _keys(task: Task, live: LiveSettings) -> tuple[dict[str, str], list[str]]:
-    """Ask for the keys that the environment does not hold; returns those typed, and the names of those still missing."""
-    typed: dict[str, str] = {}
-    lacking = []
-    for slot, is_set in key_slots(task, live).items():
-        if is_set:
-            continue
-        key = st.text_input(
-            f"Key that would stand in {words.escape(slot)}", type="password", key=f"tryout-key:{slot}",
-            help="Held in memory for this test, never stored. Or set the variable where the dashboard runs.",
-        ).strip()  # fmt: skip
-        if key:
-            typed[slot] = key
-        else:
-            lacking.append(slot)
-    return typed, lacking
 
 
 def _run(run_id: str) -> RunRow | None:

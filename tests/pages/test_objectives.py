@@ -105,6 +105,8 @@ def test_objectives_are_added_put_first_and_removed(editor):
     now = app.session_state["draft"]
     assert [one["id"] for one in now["objectives"]] == ["right", "brevity", "brevity-2"]
     assert not app.warning
+    notes = [caption.value for caption in app.caption if "No context weighs it yet" in caption.value]
+    assert len(notes) == 2  # the two that are new
     settled(labelled(app.button, "Vote on this").click().run())
     assert [one["id"] for one in app.session_state["draft"]["objectives"]] == ["brevity", "right", "brevity-2"]
     assert "reads no answer to vote for; put one first that does" in warnings(app)
@@ -112,7 +114,7 @@ def test_objectives_are_added_put_first_and_removed(editor):
     settled(removing[1].click().run())
     now = app.session_state["draft"]
     assert [one["id"] for one in now["objectives"]] == ["brevity", "brevity-2"]
-    assert now["contexts"] == [{"id": "plain", "weights": {}}]  # nothing weighs what is gone
+    assert now["contexts"] == [{"id": "plain", "weights": {"brevity": 1.0}}]  # nothing weighs what is gone
     assert labelled(app.text_input, "What counts").value == "brevity"
 
 

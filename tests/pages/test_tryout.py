@@ -3,12 +3,14 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from iapo_core.runs import tries
+from iapo_core.runs import drafts, tries
+from iapo_core.runs.catalogue import add_table, keep_task
 from iapo_core.runs.worker import ensure_finished
 from iapo_core.task_file import read_task
 from tests.faults.living import CANARY, SLOT, clever, live_task
 from tests.faults.server import FaultServer
 from tests.pages import tiny
+from tests.runs.conftest import table_bytes
 
 
 def page():
@@ -108,8 +110,8 @@ def test_a_missing_key_is_asked_for_and_never_shown(show, store, server, monkeyp
     app = show(task_at(server))
     assert app.button(key="tryout-start").disabled
     assert app.text_input[0].proto.type == app.text_input[0].proto.PASSWORD
-    app.text_input[0].set_value(CANARY)
-    settled(app.run())
+    settled(app.text_input[0].set_value(CANARY).run())
+    assert not app.text_input  # what was typed is shown no more
     settled(app.button(key="tryout-start").click().run())
     assert started == [(only_run(app, store), {SLOT: CANARY})]
     assert CANARY not in said(app)
@@ -162,3 +164,35 @@ def test_hostile_texts_fetch_nothing(show, store, tmp_path):
 
 def test_a_simulated_task_has_nothing_to_show(show, store):
     assert "no texts to look at" in said(show(live_task(origin="simulated")))
+
+
+def test_a_saved_task_is_tested_on_its_page(open_page, store, server):
+    task_id = keep_task(task_at(server))
+    app = settled(open_page("task", task=task_id, task_view="Test"))
+    assert "Buys at most 3 completions" in said(app)
+    settled(app.button(key="tryout-start").click().run())
+    ensure_finished(store, only_run(app, store))
+    settled(app.run())
+    assert "Tested: these completions are stored" in said(app)
+    assert server.stats.billed == 3
+
+
+def test_a_draft_is_tested_once_it_is_a_task(open_page, store, server):
+    draft = drafts.of_task(task_at(server))
+    draft_id = drafts.keep(draft | {"prompts": []})
+    assert "can be tested when nothing is left to do" in " ".join(
+        info.value for info in settled(open_page("task", draft=draft_id, edit="Test")).info
+    )
+    drafts.keep(draft, draft_id)
+    app = settled(open_page("task", draft=draft_id, edit="Test"))
+    assert "Buys at most 3 completions" in said(app)
+    settled(app.button(key="tryout-start").click().run())
+    ensure_finished(store, only_run(app, store))
+    settled(app.run())
+    assert len(app.dataframe[0].value) == 3
+    assert [entry.id for entry in drafts.entries()] == [draft_id]
+
+
+def test_a_count_table_has_nothing_to_test(open_page, store, tmp_path):
+    task_id = add_table("little table.npz", table_bytes(tmp_path))
+    assert "no texts to look at" in said(settled(open_page("task", task=task_id, task_view="Test")))

@@ -8,10 +8,10 @@ from iapo_core.errors import IapoError
 from iapo_core.runs import catalogue, drafts
 from iapo_core.runs.drafts import Draft
 from iapo_core.task import Task
-from pages.shell import objectives, session, sitemap, tasks
+from pages.shell import objectives, session, sitemap, tasks, tryout
 from pages.shell.editor import contexts, models, prompts, queries, state, trouble
 
-SECTIONS = ("Prompts", "Queries", "Models and decoding", "Objectives", "Contexts")
+SECTIONS = ("Prompts", "Queries", "Models and decoding", "Objectives", "Contexts", "Test")
 
 
 def draw(draft: Draft) -> None:
@@ -35,8 +35,10 @@ def draw(draft: Draft) -> None:
             models.draw(draft)
         elif section == "Objectives":
             objectives.edit(draft)
-        else:
+        elif section == "Contexts":
             contexts.draw(draft)
+        else:
+            _test(draft)
     task, found = drafts.check(draft)
     with panel:
         trouble.draw(task, found)
@@ -45,6 +47,15 @@ def draw(draft: Draft) -> None:
     with above:
         if refused := st.session_state.pop("save-refused", None):
             session.explain(refused, "The task was not saved.")
+
+
+def _test(draft: Draft) -> None:
+    """Try the draft on a few queries once it is a task."""
+    task, _ = drafts.check(draft)
+    if task is None:
+        st.info("A task can be tested when nothing is left to do; see the list above.", icon=":material/info:")
+    else:
+        tryout.draw(task)
 
 
 def _names(draft: Draft) -> None:
