@@ -39,6 +39,7 @@ class LiveSettings(BaseModel):
     `allowance` is how many completions beyond the budget may replace those that were in flight when a process died; the
     concurrency where it is None. Prices are in dollars per million tokens and take the place of the known ones. `identity`
     is what stands for the model's address in the ledger where the address itself changes; the base URL where it is None.
+    `route` is how plain OpenAI-compatible addresses are spoken to: through LiteLLM, directly, or by the number of calls at once.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,6 +55,7 @@ class LiveSettings(BaseModel):
     api_key_env: VariableName | None = None
     usd_per_million_prompt: Money | None = None
     usd_per_million_completion: Money | None = None
+    route: Literal["auto", "litellm", "direct"] = "auto"
     requests_per_minute: Rate | None = None
     tokens_per_minute: Rate | None = None
     limits: dict[str, RateLimits] = Field(default_factory=dict, max_length=100)
@@ -116,6 +118,7 @@ class Wanted:
     query: str
     messages: tuple[dict[str, str], ...] = field(repr=False)
     decoding: int = 0
+    kind: Literal["completion", "verdict"] = "completion"
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,15 @@ class Answer:
     is_reused: bool = False
 
 
+class Progress(NamedTuple):
+    """How the buying goes, for those who watch."""
+
+    n_in_flight: int = 0
+    n_reused: int = 0
+    n_unread: int = 0
+    waiting: str = ""
+
+
 class Reserved(NamedTuple):
     """Which completions are ours to buy, and why the rest is not where the caps refuse them."""
 
@@ -161,14 +173,8 @@ class CompletionSource(Protocol):
 class CompletionStore(CompletionSource, Protocol):
     """Where completions are reserved before a call and settled after it; every method is one transaction."""
 
-    def reserve(self, wanted: Sequence[Wanted]) -> Reserved:
-        """Reserve what nobody else has and the caps allow, in the order given."""
-        ...
-
-    def settle(self, answers: Sequence[Settled], released: Sequence[Key]) -> None:
-        """Store what came; give back what cannot have been billed."""
-        ...
-
-    def report(self, *, n_in_flight: int, n_reused: int, waiting: str) -> None:
-        """Say how it goes, for those who watch."""
+    def exchange(
+        self, answers: Sequence[Settled], released: Sequence[Key], wanted: Sequence[Wanted], progress: Progress
+    ) -> Reserved:
+        """Store what came, give back what cannot have been billed, reserve what nobody else has and the caps allow."""
         ...

@@ -15,7 +15,7 @@ from iapo_core.environment import Outcomes, Pulls
 from iapo_core.environments.calls import Caller
 from iapo_core.environments.endpoints import Endpoint, endpoint_of
 from iapo_core.environments.judged import JudgedTask
-from iapo_core.environments.live import CompletionStore, LiveSettings, Wanted, check_base
+from iapo_core.environments.live import CompletionStore, LiveSettings, Progress, Wanted, check_base
 from iapo_core.environments.purchase import Purchase
 from iapo_core.environments.throttle import Throttle
 from iapo_core.errors import LiveError
@@ -97,7 +97,7 @@ class LlmEnvironment(JudgedTask):
             stored = self._store.load(cells)
         n_reused = sum(stored[one.key].is_reused for one in flat)
         self._tally["reused"] += n_reused
-        self._store.report(n_in_flight=0, n_reused=self._tally["reused"], waiting="")
+        self._store.exchange([], [], [], self._progress())
         return self._outcomes(pulls, [[stored[one.key] for one in row] for row in wanted], n_reused)
 
     def _worst_usd(self, decoding: int, messages: tuple[dict[str, str], ...]) -> float:
@@ -121,10 +121,13 @@ class LlmEnvironment(JudgedTask):
             def leaving() -> bool:
                 return is_interrupted.is_set() or self._is_leaving()
 
-            await Purchase(self._store, callers, self._settings.concurrency, leaving, n_reused).buy(missing)
+            await Purchase(self._store, callers, self._settings.concurrency, leaving, self._progress(n_reused)).buy(missing)
         finally:
             for caller in callers.values():
                 await caller.close()
+
+    def _progress(self, n_reused: int | None = None) -> Progress:
+        return Progress(n_reused=self._tally["reused"] if n_reused is None else n_reused, n_unread=self._tally["unread"])
 
     def _caller(self, d: int) -> Caller:
         endpoint = self._endpoints[d]

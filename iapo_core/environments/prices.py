@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -94,9 +96,13 @@ def _dollars(value: Any) -> float:
 
 def imported_litellm() -> Any:
     """Import LiteLLM (seconds) so that it asks no other host for prices and prints nothing."""
+    is_first = "litellm" not in sys.modules
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     import litellm
 
     litellm.suppress_debug_info = True
     litellm.telemetry = False
+    if is_first:
+        gc.collect()
+        gc.freeze()  # its hundred thousand objects stay; each full collection would look at them for a quarter of a second
     return litellm

@@ -35,22 +35,33 @@ class Fault:
     is_rate_limit: bool = False
 
 
+class StatusError(Exception):
+    """A status other than 200 that the server itself sent."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: str) -> None:
+        super().__init__(f"status {status}")
+        self.status, self.headers, self.body = status, headers, body
+
+
 def classify(error: BaseException) -> Fault:
     """Say what an exception of a call means. Only a status that the provider itself sent can prove that nothing was billed."""
+    import aiohttp
     import httpx
     import openai
 
+    if isinstance(error, StatusError):
+        return _of_status(error.status, error.headers, error.body)
     genuine = [link for link in _chain(error) if not type(link).__module__.startswith("litellm")]  # its own make statuses up
     for link in genuine:
         response = getattr(link, "response", None)
         if isinstance(link, openai.APIStatusError | httpx.HTTPStatusError) and response is not None:
             return _of_status(int(response.status_code), dict(response.headers), str(link))
-        if isinstance(link, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        if isinstance(link, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | aiohttp.ClientConnectorError):
             return Fault("again", "no connection to the model's address")
     for link in genuine:
         if isinstance(link, TimeoutError | httpx.TimeoutException | openai.APITimeoutError):
             return Fault("failed", "no answer within the deadline; it may have been billed")
-        if isinstance(link, httpx.TransportError | openai.APIConnectionError):
+        if isinstance(link, httpx.TransportError | openai.APIConnectionError | aiohttp.ClientError | ConnectionError):
             return Fault("failed", "the connection broke before the answer was complete; it may have been billed")
     status = getattr(error, "status_code", None)
     if type(error).__name__ == "UnsupportedParamsError":  # LiteLLM's own, before anything is sent

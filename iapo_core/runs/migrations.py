@@ -38,6 +38,13 @@ MIGRATIONS: Sequence[tuple[str, ...]] = (
             in_flight INTEGER NOT NULL DEFAULT 0, reused BIGINT NOT NULL DEFAULT 0, waiting TEXT NOT NULL DEFAULT '')""",
     ),
     ("ALTER TABLE runs ADD COLUMN needs_keys INTEGER NOT NULL DEFAULT 0",),
+    (
+        "ALTER TABLE completions ADD COLUMN kind VARCHAR(12) NOT NULL DEFAULT 'completion'",
+        *(
+            f"ALTER TABLE spending ADD COLUMN {column} NOT NULL DEFAULT 0"
+            for column in ("verdict_cap BIGINT", "verdicts BIGINT", "verdict_usd DOUBLE PRECISION", "unread BIGINT")
+        ),
+    ),
 )
 
 

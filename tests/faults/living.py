@@ -48,7 +48,7 @@ def live_task(**changes):
 
 def settings(server, **changes):
     where = {"api_base": server.base, "api_key_env": SLOT}
-    return LiveSettings(**{**where, "concurrency": 4, "deadline_s": 1.0, "n_tries": 3, **changes})
+    return LiveSettings(**{**where, "concurrency": 4, "deadline_s": 20.0, "n_tries": 3, **changes})
 
 
 def bare_claim(store, task, budget=100):
@@ -95,5 +95,5 @@ def live_config(server, *, budget=120, **changes):
         budget=budget,
         n_max=4,
         contexts=live_task().contexts,
-        live=settings(server, **{"deadline_s": 10.0, **changes}),
+        live=settings(server, **{"deadline_s": 20.0, **changes}),
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from iapo_core.environment import Pulls
+from iapo_core.environments.live import Progress
 from iapo_core.errors import BudgetGoneError, InterruptedPullError, LiveError
 from iapo_core.runs.ledger import spending
 from tests.faults import server as faults
@@ -191,7 +192,7 @@ def test_a_pull_made_while_an_error_is_handled_reads_faults_as_well(store, serve
 def test_lost_completions_count_and_are_replaced_within_the_allowance(store, server):
     environment, ledger, claim = buyer(store, server, cap=8, concurrency=3)
     wanted = [environment.for_run(0)._next(0, q) for q in range(3)]
-    assert len(ledger.reserve(wanted).keys) == 3  # and here the process dies
+    assert len(ledger.exchange([], [], wanted, Progress()).keys) == 3  # and here the process dies
     store.finish(claim, "queued")
     later, _, claim = buyer(store, server, cap=8, concurrency=3, claim=store.claim("next", 60.0))
     later.pull(Pulls(np.zeros(2, int), np.arange(2), np.full(2, 4)))
