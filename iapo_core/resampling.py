@@ -78,12 +78,13 @@ def pick_stability(
         raise RunError("Nothing was drawn yet, so there is nothing to resample; spend some completions first.")
     names, scale = observations.environment.candidates, n_max or observations.environment.n_max
     estimates = observations.estimates(contexts, scale)
-    q, n_behind = estimates.q().reshape(len(contexts), -1), estimates.n_queries()  # (C, A), (P, N)
+    n_behind = estimates.n_queries()  # (P, N)
     rows = np.array([names.index(pick.candidate) for pick in picks])
     flat = rows * scale + np.array([pick.n - 1 for pick in picks])
-    is_seen = np.isfinite(q[np.arange(len(picks)), flat])  # a model may pick an N beyond what was drawn
+    is_seen = n_behind.ravel()[flat] > 0  # a model may pick an N beyond what was drawn
     behind = np.where(is_seen, n_behind.ravel()[flat], n_behind[rows].max(axis=1))
     in_play = [np.flatnonzero(n_behind.ravel() >= max(_LIKE * n, 1)) for n in behind]
+    own = [estimates.q_of(c).ravel()[arms] for c, arms in enumerate(in_play)]
     rivals = np.unique(np.concatenate(in_play) // scale)
     cost = (estimates.mean_costs[:, None] * np.arange(1, scale + 1)).ravel()
     same_arm, same_candidate, excess = np.zeros((3, len(picks)))
@@ -93,10 +94,10 @@ def pick_stability(
             values = reward[:, contexts.which[c]].reshape(len(reward), -1)[:, local] - contexts.cost_weights[c] * cost[arms]
             values = np.where(np.isnan(values), -np.inf, values)
             best = values.argmax(axis=1)
-            chosen, value = arms[best], values[np.arange(len(values)), best]
+            chosen, value, known = arms[best], values[np.arange(len(values)), best], own[c][best]
             same_arm[c] += (chosen == flat[c]).sum()
             same_candidate[c] += (chosen // scale == rows[c]).sum()
-            excess[c] += np.where(np.isfinite(value), value - q[c, chosen], 0.0).sum()
+            excess[c] += np.where(np.isfinite(value), value - known, 0.0).sum()
     return tuple(
         Stability(
             contexts.ids[c],
