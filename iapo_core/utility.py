@@ -157,12 +157,12 @@ def rewards(
     utilities = np.einsum("mnk,wk->mwn", objectives, weights)  # (M, W, n)
     if method == "subsets":
         return best_of_n(utilities)
-    result = np.empty(utilities.shape)
-    n = utilities.shape[-1]
+    drawn = np.ascontiguousarray(np.moveaxis(utilities, -1, 0))  # (n, M, W), the long axes last, where numpy is fast
+    result = np.empty(drawn.shape)
+    n = len(drawn)
     for k in range(1, n + 1):
-        used = utilities[..., : n // k * k]
-        result[..., k - 1] = used.reshape(*used.shape[:-1], n // k, k).max(axis=-1).mean(axis=-1)
-    return result
+        result[k - 1] = drawn[: n // k * k].reshape(n // k, k, *drawn.shape[1:]).max(axis=1).mean(axis=0)
+    return np.moveaxis(result, 0, -1)
 
 
 def select_completion(
