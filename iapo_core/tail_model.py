@@ -13,31 +13,33 @@ from collections.abc import Sequence
 import numpy as np
 
 from iapo_core.arms import FloatArray
-from iapo_core.utility import best_of_n
+from iapo_core.utility import Method, best_of_n, block_maxima
 
 
-def extended_maxima(cells: Sequence[FloatArray], n_max: int) -> FloatArray:
+def extended_maxima(cells: Sequence[FloatArray], n_max: int, method: Method = "subsets") -> FloatArray:
     """Estimate E[max of k] for k = 1..n_max from one candidate's cells.
 
     Args:
         cells: One array per depth n, utilities of shape (cells, W, n).
         n_max: Largest scale.
+        method: How the subsets of a cell are used.
 
     Returns:
         Shape (W, n_max).
     """
+    maxima = best_of_n if method == "subsets" else block_maxima
     groups = sorted((group for group in cells if len(group)), key=lambda group: group.shape[2])
     residuals = np.concatenate(
         [_residuals(group) for group in groups if group.shape[2] > 1] or [np.zeros((groups[0].shape[1], 1))], axis=1
     )
     tail = _expected_maxima(residuals, n_max)  # (W, N)
-    deepest = _extended(groups[-1], tail, n_max)
+    deepest = _extended(maxima(groups[-1]).mean(axis=0), tail, n_max)
     n_cells = np.array([len(group) for group in groups], dtype=float)
     curves = []
     for group in groups[:-1]:
         depth = min(group.shape[2], n_max)
         curve = np.empty_like(deepest)
-        curve[:, :depth] = best_of_n(group).mean(axis=0)[:, :depth]
+        curve[:, :depth] = maxima(group).mean(axis=0)[:, :depth]
         curve[:, depth:] = curve[:, depth - 1 : depth] + deepest[:, depth:] - deepest[:, depth - 1 : depth]
         curves.append(curve)
     shares = n_cells / n_cells.sum()
@@ -62,9 +64,8 @@ def _expected_maxima(values: FloatArray, n_max: int) -> FloatArray:
     return maxima
 
 
-def _extended(group: FloatArray, tail: FloatArray, n_max: int) -> FloatArray:
-    depth = min(group.shape[2], n_max)
-    seen = best_of_n(group).mean(axis=0)  # (W, n)
+def _extended(seen: FloatArray, tail: FloatArray, n_max: int) -> FloatArray:
+    depth = min(seen.shape[1], n_max)
     curve = np.empty_like(tail)
     curve[:, :depth] = seen[:, :depth]
     if depth < n_max:

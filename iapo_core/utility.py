@@ -46,6 +46,16 @@ def best_of_n(utilities: FloatArray) -> FloatArray:
     return ranked @ maximum_weights(ranked.shape[-1])  # (..., n)
 
 
+def block_maxima(utilities: FloatArray) -> FloatArray:
+    """Estimate the expected maximum of k completions for every k <= n from disjoint blocks, in the order drawn; shapes as above."""
+    drawn = np.ascontiguousarray(np.moveaxis(utilities, -1, 0))  # (n, ...), the long axes last, where numpy is fast
+    result = np.empty(drawn.shape)
+    n = len(drawn)
+    for k in range(1, n + 1):
+        result[k - 1] = drawn[: n // k * k].reshape(n // k, k, *drawn.shape[1:]).max(axis=1).mean(axis=0)
+    return np.moveaxis(result, 0, -1)
+
+
 def expected_maximum(values: FloatArray, probabilities: FloatArray, n_max: int) -> FloatArray:
     """Return E[max of k] for k = 1..n_max where the distribution is known.
 
@@ -155,14 +165,7 @@ def rewards(
     if strategy == "mixed":
         return mixed(_given(answers), _given(gold), np.einsum("mnk,wk->mwn", objectives[..., 1:], weights[:, 1:]), weights[:, 0])
     utilities = np.einsum("mnk,wk->mwn", objectives, weights)  # (M, W, n)
-    if method == "subsets":
-        return best_of_n(utilities)
-    drawn = np.ascontiguousarray(np.moveaxis(utilities, -1, 0))  # (n, M, W), the long axes last, where numpy is fast
-    result = np.empty(drawn.shape)
-    n = len(drawn)
-    for k in range(1, n + 1):
-        result[k - 1] = drawn[: n // k * k].reshape(n // k, k, *drawn.shape[1:]).max(axis=1).mean(axis=0)
-    return np.moveaxis(result, 0, -1)
+    return best_of_n(utilities) if method == "subsets" else block_maxima(utilities)
 
 
 def select_completion(
