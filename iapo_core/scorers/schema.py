@@ -1,13 +1,16 @@
 """Checking values against a JSON Schema, whatever the schema and the values hold.
 
-Three keywords are changed, because their usual implementation takes more than linear time on what a model may write, or opens
-other addresses: patterns are searched by RE2, uniqueness is decided by spelling, and references stay inside the schema.
+Some keywords are changed, because their usual implementation takes more than linear time on what a model may write, or opens
+other addresses: patterns are searched by RE2, uniqueness is decided by spelling, and references stay inside the schema and are
+followed so many times only (a schema that refers to itself in two branches takes time exponential in the depth of a value).
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import jsonschema
@@ -17,7 +20,15 @@ from iapo_core.errors import ScorerError
 from iapo_core.scorers.regex import compiled
 
 _PROBES: tuple[Any, ...] = ({}, [], "", 0, None)
-_FAILED = (RecursionError, ArithmeticError, referencing.exceptions.Unresolvable)
+_MAX_FOLLOWED = 2_000  # references in one value
+_FOLLOWED: ContextVar[Counter[str]] = ContextVar("followed")
+
+
+class _TooMuchError(Exception):
+    """A value takes too long to be checked."""
+
+
+_FAILED = (_TooMuchError, RecursionError, ArithmeticError, referencing.exceptions.Unresolvable)
 
 
 class Checker:
@@ -34,6 +45,7 @@ class Checker:
                 if key == "pattern" and isinstance(value, str):
                     compiled(value)
             self._schema, self._validator = schema, _VALIDATOR(schema, registry=referencing.Registry())
+            _FOLLOWED.set(Counter())
             for probe in _PROBES:
                 self._validator.is_valid(probe)
         except jsonschema.SchemaError as error:
@@ -64,6 +76,7 @@ class Checker:
 
 
 def _is_valid(validator: Any, value: Any) -> bool:
+    _FOLLOWED.set(Counter())
     try:
         return bool(validator.is_valid(value))
     except _FAILED:
@@ -92,4 +105,20 @@ def _unique(_validator: Any, is_wanted: bool, instance: Any, _schema: Any) -> It
             yield jsonschema.ValidationError("holds an item twice")
 
 
-_VALIDATOR = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern, "uniqueItems": _unique})
+def _counted(keyword: str) -> Any:
+    follow = jsonschema.Draft202012Validator.VALIDATORS[keyword]
+
+    def check(validator: Any, reference: Any, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
+        counter = _FOLLOWED.get()
+        counter[keyword] += 1
+        if counter[keyword] > _MAX_FOLLOWED:
+            raise _TooMuchError
+        yield from follow(validator, reference, instance, schema) or ()
+
+    return check
+
+
+_VALIDATOR = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    {"pattern": _pattern, "uniqueItems": _unique, "$ref": _counted("$ref"), "$dynamicRef": _counted("$dynamicRef")},
+)

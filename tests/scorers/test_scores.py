@@ -11,6 +11,9 @@ from tests.scorers.making import query, scorer
 COARSE = "".join(chr((ord(c) - 97 + 13) % 26 + 97) for c in "shpx")  # spelled by its rotation, as in the list itself
 ADDRESS = {"type": "object", "required": ["name", "age"], "properties": {"name": {"type": "string", "pattern": "^[A-Z]"},
            "age": {"type": "integer", "minimum": 0}}}  # fmt: skip
+TREE = {"type": "object", "properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}, "additionalProperties": False}
+TWICE = {"anyOf": [{"required": [name], "properties": {"a": {"$ref": "#"}}} for name in "yz"]}
+DEFINED = {"$defs": {"whole": {"type": "integer"}}, "required": ["n"], "properties": {"n": {"$ref": "#/$defs/whole"}}}
 TABLE = [
     # scorer, params, text, gold, score
     ("exact", {}, "  YES\n", "yes", 1),
@@ -59,6 +62,10 @@ TABLE = [
     ("json_schema", {"schema": ADDRESS}, '{"name": "Ada", "age": 36', None, 0),
     ("json_schema", {"schema": ADDRESS}, '{"a": 1} {"name": "Ada", "age": 36}', None, 1),  # the best of several
     ("json_schema", {"schema": {"type": "object", "properties": {"x": {"type": "number"}}}}, '{"x": NaN}', None, 0),
+    ("json_schema", {"schema": TREE}, '{"left": {"left": {}}, "right": {}}', None, 1),  # a schema may refer to itself
+    ("json_schema", {"schema": TWICE}, '{"a":' * 20 + "1" + "}" * 20, None, 0),  # though not in time exponential in the depth
+    ("json_schema", {"schema": DEFINED, "score": "share"}, '{"n": 1}', None, 1),
+    ("json_schema", {"schema": DEFINED, "score": "share"}, '{"n": "1"}', None, 0),
     ("json_schema", {"schema": {"uniqueItems": True}}, '[{"a": 1}, {"a": 1}]', None, 0),
     ("json_schema", {"schema": {"type": "array"}, "score": "share"}, "[1]", None, 1),  # no named fields: all or nothing
     ("json_field", {}, 'Here: {"answer": "Paris "}', "paris", 1),
