@@ -61,8 +61,14 @@ def edit(cost: dict[str, Any], key: str) -> dict[str, Any]:
     if not any(values.values()):
         st.caption("Nothing costs anything, so a context's cost weight changes nothing.")
     else:
-        st.caption(f"Cost is counted in {words.escape(unit or 'units')}.")
+        st.caption(in_words(CostModel(unit=unit or "units", **values)))
     return {"unit": unit or "units", **values}
+
+
+def in_words(cost: CostModel) -> str:
+    """Say what a completion costs: the parts that weigh something, in the unit."""
+    parts = [f"{getattr(cost, name):g} {label.lower()}" for name, label in _FIELDS.items() if getattr(cost, name) > 0]
+    return f"Counted in {words.escape(cost.unit)}: {', '.join(parts) or 'nothing costs anything'}."
 
 
 def _read(cost: dict[str, Any]) -> CostModel:

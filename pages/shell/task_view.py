@@ -6,8 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from iapo_core.environment import Environment
+from iapo_core.errors import ScorerError
+from iapo_core.scorers.described import describe
 from iapo_core.task import Task
-from pages.shell import prompts, tasks, tryout, words
+from pages.shell import costs, prompts, tasks, tryout, words
 
 VIEWS = ("Prompts", "Queries", "Objectives and cost", "Contexts", "Test", "Provenance")
 
@@ -79,15 +81,19 @@ def objectives(task: Task) -> None:
         with st.container(border=True):
             st.markdown(f"**{words.escape(objective.title or objective.id)}**")
             st.caption(f"Scored by `{objective.scorer}` for every completion, from {low:g} (worst) to {high:g} (best).")
+            st.caption(words.escape(_meaning(objective.scorer)))
             if objective.params:
                 st.code(str(objective.params), language=None, wrap_lines=True)
     with st.container(border=True):
         st.markdown("**Cost of one completion**")
-        st.caption(
-            f"Counted in {words.escape(task.cost.unit)}: {task.cost.per_prompt_token:g} per prompt token and "
-            f"{task.cost.per_completion_token:g} per completion token. "
-            "A context's cost weight says how much one unit takes off the score."
-        )
+        st.caption(f"{costs.in_words(task.cost)} A context's cost weight says how much one unit takes off the score.")
+
+
+def _meaning(scorer: str) -> str:
+    try:
+        return describe(scorer).description
+    except ScorerError as error:
+        return f"It cannot be used here: {error}"
 
 
 def contexts(environment: Environment) -> None:

@@ -193,3 +193,14 @@ def test_nothing_is_said_of_a_good_draft():
     assert objective_problems(draft()) == []
     judged = [{"id": "a", "scorer": "judge", "params": {"model": "openai/m"}}]
     assert objective_problems(draft(objectives=judged, strategy="best_of_n")) == []
+
+
+def test_a_saved_task_says_what_its_scorers_do_and_what_counts_as_cost(open_page, store, tmp_path):
+    path = tmp_path / "samples" / "tiny-vote" / "task.json"
+    task = json.loads(path.read_text())
+    task["cost"] = {"unit": "points", "per_completion_token": 0.0, "per_second": 2.0, "per_prompt_token": 0.01}
+    path.write_text(json.dumps(task))
+    app = settled(open_page("task", task="tiny-vote", task_view="Objectives and cost"))
+    said = " ".join(caption.value for caption in app.caption).replace("\\", "")
+    assert "Counted in points: 0.01 per prompt token, 2 per second." in said
+    assert "votes for the first label that stands in the text" in said
