@@ -51,6 +51,7 @@ class SpendPlan:
         allowance: R, completions beyond T that may replace lost ones.
         max_usd: The hard cap in dollars, None where there is none.
         dollars: What completions cost; None where nothing is bought.
+        mean_costs: Of a stored completion in the task's unit, where nothing is bought, shape (P,).
     """
 
     first: Planned
@@ -59,6 +60,7 @@ class SpendPlan:
     allowance: int = 0
     max_usd: float | None = None
     dollars: Dollars | None = None
+    mean_costs: FloatArray | None = None
 
     @property
     def n_first(self) -> IntArray:
@@ -84,6 +86,13 @@ class SpendPlan:
     def can_keep_caps(self) -> bool:
         """False where a dollar cap has no price to count by."""
         return self.max_usd is None or self.dollars is None or not self.dollars.unknown
+
+    @property
+    def expected_cost(self) -> float:
+        """Cost to expect in the task's unit: the first round as planned, the rest at the candidates' mean; nan where unknown."""
+        if self.mean_costs is None:
+            return float("nan")
+        return float(self.n_first @ self.mean_costs + self.n_later * self.mean_costs.mean())
 
     @property
     def expected_usd(self) -> float:

@@ -155,7 +155,7 @@ class Evidence:
     @property
     def unit(self) -> str:
         """What cost is counted in."""
-        return self.task.cost.unit if self.task else "the table's own unit"
+        return words.unit(self.task)
 
     @cached_property
     def titles(self) -> dict[str, str]:

@@ -36,6 +36,11 @@ def draw(plan: SpendPlan, environment: Environment) -> None:
                     "Held-out check", f"{plan.n_aside:,}", help="Set aside to judge the picks on queries that no round saw."
                 )
             st.metric("Never more than", f"{plan.n_most:,}", help=_cap(plan))
+            if plan.mean_costs is not None:
+                unit = words.unit(tasks.described(environment))
+                st.metric(
+                    "Expected cost", words.cost(plan.expected_cost), help=f"Of all completions, counted in {words.escape(unit)}."
+                )
         _in_words(plan)
         if plan.dollars is not None:
             _in_dollars(plan, plan.dollars)
@@ -53,8 +58,9 @@ def _in_words(plan: SpendPlan) -> None:
     n_pulled = int((first.repeats > 0).sum())
     note = f" Note: {first.note}." if first.note else ""
     st.caption(
-        f"Round 1 samples {n_pulled} of {len(first.repeats)} prompts: up to {int(first.repeats.max())} times, "
-        f"{int(first.sizes.max())} completions of one query each.{note}"
+        f"Round 1 samples {n_pulled} of {len(first.repeats)} prompts on up to "
+        f"{int(first.repeats.max())} {'query' if first.repeats.max() == 1 else 'queries'} each, {int(first.sizes.max())} completions "
+        f"of a query.{note}"
     )
     if plan.allowance:
         st.caption(
@@ -95,15 +101,23 @@ def _by_candidate(plan: SpendPlan, environment: Environment) -> None:
     rows = [
         {
             "Candidate": titled.get(name, name),
-            "Queries in round 1": int(plan.first.repeats[p]),
-            "Completions each": int(plan.first.sizes[p]),
+            "Queries": int(plan.first.repeats[p]),
+            "N each": int(plan.first.sizes[p]),
             "Round 1": int(plan.n_first[p]),
-            "At most in all": int(plan.most[p]),
-            **({"Expected $ each": float(of.expected[p]), "Worst $ each": float(of.worst[p])} if of and not of.unknown else {}),
+            "At most": int(plan.most[p]),
+            **({"Expected $": float(of.expected[p]), "Worst $": float(of.worst[p])} if of and not of.unknown else {}),
         }
         for p, name in enumerate(environment.candidates)
     ]
-    small = st.column_config.NumberColumn(format="%.6f")
+    helps = {
+        "Queries": "In round 1.",
+        "N each": "Completions of each of these queries.",
+        "Round 1": "Exactly what it draws in round 1.",
+        "At most": "If all that is left went to it, R included.",
+    }
+    columns = {name: st.column_config.NumberColumn(width=78, help=text) for name, text in helps.items()}
+    for name in ("Expected $", "Worst $"):
+        columns[name] = st.column_config.NumberColumn(width=96, format="%.6f", help="Of one completion.")
     with box:
         st.caption("Round 1 is exact. What a candidate gets later depends on what it shows: at most everything that is left.")
-        st.dataframe(rows, hide_index=True, key="plan-table", column_config={"Expected $ each": small, "Worst $ each": small})
+        st.dataframe(rows, hide_index=True, key="plan-table", column_config=columns)

@@ -135,7 +135,7 @@ def _spend(settings: Settings, environment: Environment, first: Planned) -> Spen
     """Add caps and prices to what the algorithm has planned."""
     live, task = settings.live, tasks.described(environment)
     if live is None or task is None:
-        return SpendPlan(first, settings.budget)
+        return SpendPlan(first, settings.budget, mean_costs=environment.mean_costs())
     return SpendPlan(
         first,
         settings.budget,

@@ -130,7 +130,7 @@ def usd(value: float) -> str:
     """Format dollars: cents where they matter, more digits where they do not."""
     if value != value:
         return "unknown"
-    return f"{value:,.2f} $" if value >= 1 or value == 0 else f"{value:.4f} $" if value >= 0.001 else f"{value:.2g} $"
+    return f"{value:,.2f} $" if value >= 0.1 or value == 0 else f"{value:.4f} $" if value >= 0.001 else f"{value:.2g} $"
 
 
 def age(moment: float | None, now: float | None = None) -> str:
@@ -177,6 +177,11 @@ def clock(run: RunRow) -> tuple[str, str, str]:
         return "Time left", "–", "Known after the first round."
     left = (now - run.started_at) / n_done * (run.n_rounds - n_done)
     return "Time left", duration(left), "From the pace of the rounds so far."
+
+
+def unit(task: Task | None) -> str:
+    """Return what cost is counted in."""
+    return task.cost.unit if task else "the table's own unit"
 
 
 def objective_titles(names: tuple[str, ...], task: Task | None) -> dict[str, str]:

@@ -1,10 +1,7 @@
 """Live runs from the browser on, against a server that counts: killed, started twice, and with a key that was typed."""
 
 import contextlib
-import os
-import signal
 import sqlite3
-import time
 
 import pytest
 
@@ -12,13 +9,14 @@ from iapo_core.events import Finished, to_json
 from iapo_core.runs.ledger import spending
 from iapo_core.runs.store import Store
 from iapo_core.runs.worker import ensure_finished
+from tests.e2e.steps import PATIENCE_S, begin, fill, kill_workers, upload_task, wait_until
 from tests.e2e.test_browser import settle, unexpected
 from tests.faults.living import CANARY, SLOT, clever, task_json
 from tests.faults.server import FaultServer
 
 pytestmark = pytest.mark.browser
-PATIENCE_S = 120
 T = 300
+TASK = task_json(n_queries=40)
 
 
 @pytest.fixture
@@ -33,39 +31,23 @@ def dashboard(start_server, monkeypatch):
     server = start_server()
     folder = server.folder / "tasks" / "little-live"
     folder.mkdir()
-    (folder / "task.json").write_text(task_json(n_queries=40), encoding="utf-8")
+    (folder / "task.json").write_text(TASK, encoding="utf-8")
     for name in ("IAPO_DATA_DIR", "IAPO_DATABASE_URL"):
         monkeypatch.setenv(name, server.environment[name])
     return server
 
 
-def fill(page, key, value):
-    box = page.locator(f".st-key-{key} input")
-    box.fill(str(value))
-    box.press("Enter")
-    settle(page)
-
-
-def set_up(page, dashboard, bought_from):
-    page.goto(f"{dashboard.origin}/run?task=little-live")
-    page.wait_for_selector(".st-key-start button", timeout=60_000)
-    settle(page)
+def set_up(page, dashboard, bought_from, *, is_uploaded=False):
+    if is_uploaded:
+        upload_task(page, dashboard, TASK)
+    else:
+        page.goto(f"{dashboard.origin}/run?task=little-live")
+        page.wait_for_selector(".st-key-start button", timeout=60_000)
+        settle(page)
     fill(page, "budget", T)
     fill(page, "api-base", bought_from.base)
     fill(page, "api-key-env", SLOT)
     fill(page, "concurrency", 8)
-
-
-def wait_until(condition, what):
-    until = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < until, f"waited {PATIENCE_S} s for {what}"
-        time.sleep(0.02)
-
-
-def begin(page):
-    page.click(".st-key-start button")
-    page.wait_for_url("**run=**", timeout=60_000)
 
 
 def essence(store, run_id):
@@ -80,17 +62,11 @@ def test_killed_worker_and_killed_dashboard_change_nothing(dashboard, bought_fro
     monkeypatch.setenv(SLOT, CANARY)
     dashboard.begin()
     page = open_page()
-    set_up(page, dashboard, bought_from)
-    begin(page)
-    address = page.url
-    run_id = address.split("run=")[1].split("&")[0]
+    set_up(page, dashboard, bought_from, is_uploaded=True)
+    run_id, address = begin(page), page.url
 
     wait_until(lambda: bought_from.stats.billed >= 60, "sixty completions")
-    workers = dashboard.workers()
-    assert workers
-    for pid in workers:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    kill_workers(dashboard)
     billed = bought_from.stats.billed
     assert billed < T
     wait_until(lambda: bought_from.stats.billed >= billed + 40, "forty more of the next worker")
@@ -127,13 +103,12 @@ def test_two_tabs_and_two_workers_pay_for_each_completion_once(dashboard, bought
     pages = [open_page(), open_page()]
     for page in pages:
         set_up(page, dashboard, bought_from)
-    begin(pages[0])
+    runs = [begin(pages[0])]
     second = dashboard.work()  # the first tab starts a worker by itself
-    begin(pages[1])
+    runs.append(begin(pages[1]))
     for page in pages:
         page.wait_for_selector("h1:has-text('Finished')", timeout=1000 * PATIENCE_S)
     with contextlib.closing(Store.open()) as store:
-        runs = [page.url.split("run=")[1].split("&")[0] for page in pages]
         assert len(set(runs)) == 2
         each = [spending(store, run_id) for run_id in runs]
         assert store.run(runs[0]).policy == store.run(runs[1]).policy
