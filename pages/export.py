@@ -155,7 +155,8 @@ def contents(found: Evidence, policy: Policy) -> None:
     st.caption(words.STRATEGIES[policy.strategy])
     if policy.candidates:
         st.caption(
-            f"The texts of {len(policy.candidates)} prompts, their decoding settings, the scorers, and where it comes from:"
+            f"{len(policy.candidates)} prompt{'s' if len(policy.candidates) != 1 else ''} with texts and decoding settings, the "
+            "scorers, and where it comes from:"
         )
     else:
         st.caption("The task carries no texts, so the policy names arms only. Where it comes from:")

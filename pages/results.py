@@ -45,14 +45,12 @@ def main() -> None:
 def line(found: Evidence, verdict: Verdict) -> dict[str, object]:
     """Return one row of the table of picks."""
     rival = verdict.runner_up
-    is_live = found.config.live is not None
     return {
         "Context": found.context_titles[verdict.context],
         "Pick": f"{found.titles[verdict.pick.candidate]}, N = {verdict.pick.n}",
         "Verdict": words.verdict(verdict)[1],
         "Utility (95 %)": f"{words.number(verdict.value)} ({words.interval(verdict.low, verdict.high)})",
-        "Queries": verdict.n_queries,
-        **({"Estimated on": "kept aside" if verdict.source == "heldout" else "drawn"} if is_live else {}),
+        "Queries": f"{verdict.n_queries} {'aside' if verdict.source == 'heldout' else 'drawn'}",
         "Cost / query": verdict.cost_per_query,
         "Runner-up": f"{found.titles[rival.candidate]}, N = {rival.n}" if rival else "none",
         "Margin (95 %)": f"{words.number(verdict.margin)} ({words.interval(verdict.margin_low, verdict.margin_high)})",

@@ -70,8 +70,10 @@ def table(rows: list[dict[str, Any]], *, key: str) -> None:
             "Context": st.column_config.TextColumn(width=130),
             "Pick": st.column_config.TextColumn(width=215),
             "Verdict": st.column_config.TextColumn(width=110),
-            "Utility (95 %)": st.column_config.TextColumn(width=155, help="Mean score after cost, on queries kept aside."),
-            "Queries": st.column_config.NumberColumn(width=68, help="Queries kept aside, behind the estimate."),
+            "Utility (95 %)": st.column_config.TextColumn(width=155, help="Mean score after cost."),
+            "Queries": st.column_config.TextColumn(
+                width=75, help="Queries behind the estimate: kept aside, or those that the run drew where it did not check."
+            ),
             "Cost / query": st.column_config.NumberColumn(width=86, format="%.3g"),
             "Runner-up": st.column_config.TextColumn(width=205),
             "Margin (95 %)": st.column_config.TextColumn(width=155, help="Lead over the runner-up, paired by query."),

@@ -18,6 +18,7 @@ from pages.shell import prompts, words
 from pages.shell.evidence import Evidence
 
 CLICKED = "clicked-arm"
+SHORT = 4  # turns
 DRAWN = {0: " (not drawn)", 1: " (drawn on one side)", 2: ""}
 Texts = RecordedEnvironment | StoredEnvironment
 
@@ -98,7 +99,8 @@ def _one(environment: Texts, task: Task, arm: Arm, row: int, side: str) -> None:
     candidate = environment.candidates.index(arm.candidate)
     prompt, decoding = task.candidates[candidate]
     st.markdown(f"**{words.escape(prompt.title or prompt.id)}, N = {arm.n}**")
-    with st.expander("Prompt", expanded=True, key=f"text-prompt-{side}"):
+    height = "content" if len(prompt.messages) <= SHORT else 420  # what it answered stays in sight
+    with st.expander("Prompt", expanded=True, key=f"text-prompt-{side}"), st.container(height=height, border=False):
         _rendered(prompt, decoding, task.queries[row].fields)
     stored = environment.texts(candidate, row)
     if not stored:
