@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import isotonic_regression
 
+from iapo_core.bench.cells import COVERAGE
 from iapo_core.bench.reach import _monotone, reach_table, reaches
 from iapo_core.bench.summary import summarise
 from iapo_core.cli import main
@@ -23,7 +24,7 @@ def rows(curves, *, n_runs=40, noise=0.0, name="env", is_simulated=False):
         {
             "environment": name, "algorithm": label, "budget": budget, "run": run, "spent": budget * (label != "oracle"),
             "acr": acr + shifts[run] + (rng.normal(0, noise) if noise else 0.0), "limit": 0.9 + shifts[run], "is_simulated": is_simulated,
-            "wall_s": 0.01, **{f"{kind}_{what}": 0 for kind in ("arms", "picks", "heldout") for what in ("judged", "covered")},
+            "wall_s": 0.01, **dict.fromkeys(COVERAGE, 0),
         }
         for label, means in curves.items() for budget, acr in zip(BUDGETS, means, strict=True) for run in range(n_runs)
     ]  # fmt: skip

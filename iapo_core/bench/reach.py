@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from iapo_core.arms import FloatArray, IntArray
+from iapo_core.arms import FloatArray
 from iapo_core.bench.cells import Row
 
 N_RESAMPLES = 1_000
@@ -115,10 +115,12 @@ def _curve(rows: Sequence[Row], runs: Sequence[int]) -> _Curve | None:
 
 
 def _reach(name: str, is_simulated: bool, label: str, reference: str, curve: _Curve, level_curve: _Curve) -> Reach:
-    everyone = np.arange(curve.acr.shape[1])
-    level, needed = _needed(curve, level_curve, everyone)
+    n_runs = curve.acr.shape[1]
     rng = np.random.default_rng(_SEED)
-    resampled = [_needed(curve, level_curve, rng.choice(everyone, len(everyone)))[1] for _ in range(N_RESAMPLES)]
+    # How often each run is drawn; the first row takes every run once.
+    weights = np.vstack([np.ones(n_runs), rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), size=N_RESAMPLES)])
+    levels, means = _means(level_curve.acr[-1:], weights)[:, 0], _means(curve.acr, weights)
+    needed, *resampled = (_needed(curve.spent, mean, level) for mean, level in zip(means, levels, strict=True))
     # Not interpolated: a mean with an infinite neighbour would be infinite.
     low, high = np.quantile(resampled, [0.025, 0.975], method="nearest")
     return Reach(
@@ -126,7 +128,7 @@ def _reach(name: str, is_simulated: bool, label: str, reference: str, curve: _Cu
         is_simulated=is_simulated,
         algorithm=label,
         reference=reference,
-        level=level,
+        level=float(levels[0]),
         reference_spent=float(level_curve.spent[-1]),
         completions=needed,
         low=float(low),
@@ -137,27 +139,25 @@ def _reach(name: str, is_simulated: bool, label: str, reference: str, curve: _Cu
     )
 
 
-def _needed(curve: _Curve, level_curve: _Curve, runs: IntArray) -> tuple[float, float]:
-    """Return the level and what reaches it, for these runs."""
-    level = _mean(level_curve.acr[-1:, runs])[0]
-    acr = _monotone(_mean(curve.acr[:, runs]))
-    above = np.flatnonzero(acr >= level - 1e-12)
-    if np.isnan(level) or not len(above):
-        return float(level), float("inf")
-    i = int(above[0])
-    if i == 0 or np.isneginf(acr[i - 1]):
-        return float(level), float(curve.spent[i])
-    share = (level - acr[i - 1]) / (acr[i] - acr[i - 1])
-    log = np.log(curve.spent[i - 1]) + share * (np.log(curve.spent[i]) - np.log(curve.spent[i - 1]))
-    return float(level), float(np.exp(log))
-
-
-def _mean(acr: FloatArray) -> FloatArray:
-    """Mean over runs that were made, nan where none was, shape (B,)."""
+def _means(acr: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the weighted mean over the runs that were made, nan where none was; (B, R) and (Z, R) give (Z, B)."""
     is_made = ~np.isnan(acr)
     with np.errstate(invalid="ignore"):
-        mean: FloatArray = np.where(is_made, acr, 0.0).sum(axis=1) / is_made.sum(axis=1)
-    return mean
+        means: FloatArray = (weights @ np.where(is_made, acr, 0.0).T) / (weights @ is_made.T)
+    return means
+
+
+def _needed(spent: FloatArray, acr: FloatArray, level: float) -> float:
+    """Return the completions at which a curve reaches the level, infinite where it does not; both of shape (B,)."""
+    monotone = _monotone(acr)
+    above = np.flatnonzero(monotone >= level - 1e-12)
+    if np.isnan(level) or not len(above):
+        return float("inf")
+    i = int(above[0])
+    if i == 0 or np.isneginf(monotone[i - 1]):
+        return float(spent[i])
+    share = (level - monotone[i - 1]) / (monotone[i] - monotone[i - 1])
+    return float(spent[i - 1] * (spent[i] / spent[i - 1]) ** share)  # linear in the logarithm
 
 
 def _monotone(values: FloatArray) -> FloatArray:

@@ -150,7 +150,9 @@ def draw_budget_curves(record: BudgetCurves, theme: Theme) -> go.Figure:
     """Draw a line per algorithm with one standard error; the oracle is a ceiling, not a line to reach it by."""
     tokens, first = TOKENS[theme], record.lines[0]
     is_regret = record.shows == "regret"
-    subtitle = f"{escape(shortened(record.environment, 60))}, {first.n_runs} runs. Bars: one standard error. "
+    n_runs = sorted({line.n_runs for line in record.lines})
+    runs = f"{n_runs[0]} runs" if len(n_runs) == 1 else f"{n_runs[0]} to {n_runs[-1]} runs"
+    subtitle = f"{escape(shortened(record.environment, 60))}, {runs}. Bars: one standard error. "
     figure = frame(
         theme=theme,
         title=record.title,
@@ -179,7 +181,8 @@ def draw_budget_curves(record: BudgetCurves, theme: Theme) -> go.Figure:
 def _names(record: BudgetCurves) -> list[str]:
     """Return the algorithms with a line of their own: those that spend something."""
     names = dict.fromkeys(line.algorithm for line in record.lines if line.algorithm != ORACLE)
-    return [name for name in names if any(line.spent > 0 for line in record.lines if line.algorithm == name)]
+    spending = [name for name in names if any(line.spent > 0 for line in record.lines if line.algorithm == name)]
+    return sorted(spending, key=lambda name: name != record.reference)  # the reference has the first colour
 
 
 def _curve(record: BudgetCurves, mine: Sequence[Line], i: int, color: str, *, is_thick: bool) -> go.Scatter:
