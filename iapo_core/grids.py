@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from itertools import combinations, product
-from math import comb
 from typing import Any
 
 from iapo_core.errors import ContextError, TaskError
@@ -16,7 +16,7 @@ MAX_CONFIGS = 200
 
 def n_mixes(n_objectives: int, steps: int) -> int:
     """Return how many mixes `weight_grid` makes before costs: steps - 1 choose n_objectives - 1."""
-    return comb(steps - 1, n_objectives - 1)
+    return math.comb(steps - 1, n_objectives - 1)
 
 
 def weight_grid(objectives: Sequence[str], steps: int, cost_weights: Sequence[float]) -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ def weight_grid(objectives: Sequence[str], steps: int, cost_weights: Sequence[fl
 
 
 def config_grid(
-    models: Sequence[str], temperatures: Sequence[float], limits: Sequence[int], taken: Sequence[str] = ()
+    models: Sequence[str], temperatures: Sequence[float], limits: Sequence[float], taken: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """Return decoding configs in the form of a task file: each model with each temperature and each limit in tokens.
 
@@ -58,6 +58,8 @@ def config_grid(
     Raises:
         TaskError: If that makes none, or more than anybody can look at.
     """
+    if any(limit < 1 or limit != int(limit) for limit in limits):
+        raise TaskError("The longest answer is a whole number of tokens, 1 at least; correct it.")
     n_configs = len(models) * len(temperatures) * len(limits)
     if not 1 <= n_configs <= MAX_CONFIGS:
         raise TaskError(
@@ -68,11 +70,33 @@ def config_grid(
     configs = []
     for model, temperature, limit in product(models, temperatures, limits):
         parts = [re.sub(r"[^A-Za-z0-9._-]+", "-", model.rpartition("/")[2]).strip("-._")[:80] or "model"]
-        parts += [f"t{temperature:g}"] * (len(temperatures) > 1) + [f"{limit}"] * (len(limits) > 1)
+        parts += [f"t{temperature:g}"] * (len(temperatures) > 1) + [f"{limit:g}"] * (len(limits) > 1)
         name = free_name("-".join(parts), used)
         used.add(name)
         configs.append({"id": name, "model": model, "temperature": float(temperature), "top_p": 1.0, "max_tokens": int(limit)})
     return configs
+
+
+def numbers(texts: Sequence[str], what: str) -> list[float]:
+    """Return numbers that were typed, each once.
+
+    Args:
+        texts: As typed.
+        what: What they are, for the refusal.
+
+    Raises:
+        TaskError: If one is no number of at least 0.
+    """
+    found: dict[float, None] = {}
+    for text in texts:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value < math.inf:
+            raise TaskError(f"{text!r} is no {what}; write a number of at least 0, such as 0.5.")
+        found[value] = None
+    return list(found)
 
 
 def free_name(wanted: str, taken: set[str]) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iapo_core.errors import ContextError, TaskError
-from iapo_core.grids import MAX_CONTEXTS, config_grid, free_name, weight_grid
+from iapo_core.grids import MAX_CONTEXTS, config_grid, free_name, numbers, weight_grid
 from iapo_core.task import Context, DecodingConfig
 
 
@@ -54,3 +54,19 @@ def test_a_config_grid_of_none_or_too_many_is_refused(models):
 def test_a_taken_name_gets_a_number():
     assert free_name("a", {"a", "a-2"}) == "a-3"
     assert free_name("b", {"a"}) == "b"
+
+
+def test_typed_numbers_are_read_once_each():
+    assert numbers(["0", "0.5", "0.50", "1e1"], "temperature") == [0.0, 0.5, 10.0]
+
+
+@pytest.mark.parametrize("text", ["warm", "-1", "nan", "inf", ""])
+def test_what_is_no_number_is_refused(text):
+    with pytest.raises(TaskError, match=rf"'{text}' is no temperature; write a number of at least 0, such as 0\.5"):
+        numbers([text], "temperature")
+
+
+@pytest.mark.parametrize("limit", [0, 0.5])
+def test_a_limit_is_a_whole_number_of_tokens(limit):
+    with pytest.raises(TaskError, match="whole number of tokens, 1 at least"):
+        config_grid(["openai/x"], [1], [limit])

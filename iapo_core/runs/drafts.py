@@ -18,12 +18,13 @@ from pydantic import ValidationError
 
 from iapo_core.errors import IapoError, StoreError, TaskError
 from iapo_core.runs.catalogue import data_dir
+from iapo_core.runs.local_server import NAME
 from iapo_core.scorers.checks import objective_problems
 from iapo_core.task import Task
 from iapo_core.task_file import problems
 
 Draft = dict[str, Any]
-LOCAL_MODEL = "local/smollm2"
+LOCAL_MODEL = NAME
 _ID = re.compile(r"[0-9a-f]{12}")
 
 

@@ -36,7 +36,7 @@ def go(app, section):
 
 def type_into(app, table, **changes):
     """Edit a table as the browser does."""
-    key = f"{table}:{app.session_state[f'table:{table}']['turn']}"
+    key = f"{table}:{app.session_state['tables'][table].turn}"
     app.session_state[key] = {"edited_rows": {}, "added_rows": [], "deleted_rows": []} | changes
     app.run()
     assert not app.exception
@@ -221,13 +221,17 @@ def test_models_are_added_by_a_grid_priced_and_switched(draft):
     complete(draft)
     go(draft, "Models and decoding")
     draft.multiselect(key="grid-models").set_value(["openai/gpt-4o-mini", "openai/nosuch"])
-    draft.multiselect(key="grid-temperatures").set_value([0.7, 1.0]).run()
+    draft.multiselect(key="grid-temperatures").set_value(["0.7", "warm"]).run()
+    draft.button(key="grid-add").click().run()
+    assert "'warm' is no temperature" in words_of(draft)
+    draft.multiselect(key="grid-temperatures").set_value(["0.7", "1"]).run()
     draft.button(key="grid-add").click().run()
     assert not draft.exception
     assert len(held(draft)["decoding"]) == 5
-    prices = next(frame.value for frame in draft.dataframe if "By" in frame.value.columns)
-    assert "LiteLLM" in prices["By"][1]
-    assert prices["By"][3].startswith("unknown: give both prices")
+    prices = next(frame.value for frame in draft.dataframe if "Price by" in frame.value.columns)
+    assert "LiteLLM" in prices["Price by"][1]
+    assert list(prices["Key variable"]) == ["no key", *["OPENAI_API_KEY"] * 4]
+    assert prices["Price by"][3].startswith("unknown: give both prices")
     type_into(draft, "decoding", edited_rows={3: {"$/M in": 1.0, "$/M out": 2.0}, 4: {"Temp.": 0.2}}, deleted_rows=[2])
     configs = held(draft)["decoding"]
     assert [config["temperature"] for config in configs] == [1.0, 0.7, 0.7, 0.2]
@@ -261,7 +265,7 @@ def test_contexts_are_a_table_or_a_grid(draft):
     )
     assert held(draft)["contexts"][0]["weights"] == {"correct": 0.5}
     assert held(draft)["contexts"][3] == {"id": "context", "title": "Mine", "weights": {"correct": 2.0}, "cost_weight": 0.1}
-    draft.multiselect(key="grid-costs").set_value([0.0, 1.0]).run()
+    draft.multiselect(key="grid-costs").set_value(["0", "1"]).run()
     draft.button(key="grid-contexts").click().run()
     assert [context["id"] for context in held(draft)["contexts"]] == ["mix-1/cost-0", "mix-1/cost-1"]
 

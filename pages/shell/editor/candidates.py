@@ -30,9 +30,10 @@ def draw(draft: Draft) -> None:
         {"prompt": str(prompt["id"]), "on": [(prompt["id"], name) not in switched for name in names]}
         for prompt in draft["prompts"]
     ]
-    found = table.edit(
+    table.edit(
         "candidates",
         rows,
+        lambda found: draft.update(excluded=_excluded(found, names)),
         lambda base: _frame(base, names),
         lambda frame, base: _rows(frame, base, names),
         num_rows="fixed",
@@ -43,12 +44,6 @@ def draw(draft: Draft) -> None:
             **{name: st.column_config.CheckboxColumn(name, help="On or off, prompt by prompt.") for name in names},
         },
     )
-    draft["excluded"] = [
-        {"prompt": row["prompt"], "decoding": name}
-        for row in found
-        for name, is_on in zip(names, row["on"], strict=True)
-        if not is_on
-    ]
     st.caption(f"{n_all - len(draft['excluded']):,} of {n_all:,} are on.")
 
 
@@ -66,3 +61,12 @@ def _frame(rows: list[dict[str, Any]], names: list[str]) -> pd.DataFrame:
 
 def _rows(frame: pd.DataFrame, base: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
     return [{"prompt": row["prompt"], "on": [bool(frame[name].iloc[k]) for name in names]} for k, row in enumerate(base)]
+
+
+def _excluded(rows: list[dict[str, Any]], names: list[str]) -> list[dict[str, str]]:
+    return [
+        {"prompt": row["prompt"], "decoding": name}
+        for row in rows
+        for name, is_on in zip(names, row["on"], strict=True)
+        if not is_on
+    ]

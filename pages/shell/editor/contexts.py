@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from iapo_core.errors import IapoError
-from iapo_core.grids import free_name, n_mixes, weight_grid
+from iapo_core.grids import free_name, n_mixes, numbers, weight_grid
 from iapo_core.runs.drafts import Draft
 from pages.shell import session
 from pages.shell.editor import state, table
@@ -25,9 +25,10 @@ def draw(draft: Draft) -> None:
         "is scored for all of them, so more contexts cost nothing extra."
     )
     _grid(draft, titles)
-    draft["contexts"] = table.edit(
+    table.edit(
         f"contexts-{'-'.join(titles)}",
         draft["contexts"],
+        lambda rows: draft.update(contexts=rows),
         lambda rows: _frame(rows, titles),
         lambda frame, base: _rows(frame, titles),
         num_rows="dynamic",
@@ -85,8 +86,8 @@ def _grid(draft: Draft, titles: dict[str, str]) -> None:
             )
         with right:
             costs = st.multiselect(
-                "Cost weights", [0.0, 0.1, 0.2, 0.5, 1.0, 2.0], default=[0.0, 0.2, 1.0], key="grid-costs",
-                format_func=lambda c: f"{c:g}", help="0 ignores the cost.",
+                "Cost weights", ["0", "0.1", "0.2", "0.5", "1", "2"], default=["0", "0.2", "1"], key="grid-costs",
+                accept_new_options=True, help="0 ignores the cost.",
             )  # fmt: skip
         steps = int(steps) if len(titles) > 1 else 1
         n_contexts = n_mixes(len(titles), steps) * len(costs) if titles else 0
@@ -103,9 +104,9 @@ def _grid(draft: Draft, titles: dict[str, str]) -> None:
             session.explain(refused, "No grid was made.")
 
 
-def _replace(draft: Draft, names: list[str], steps: int, costs: list[float]) -> None:
+def _replace(draft: Draft, names: list[str], steps: int, costs: list[str]) -> None:
     try:
-        draft["contexts"] = weight_grid(names, steps, costs)
+        draft["contexts"] = weight_grid(names, steps, numbers(costs, "cost weight"))
     except IapoError as error:
         st.session_state["weights-refused"] = error
     else:

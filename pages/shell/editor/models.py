@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 from pydantic import ValidationError
 
-from iapo_core.environments.endpoints import KEY_VARIABLES, LOCAL
+from iapo_core.environments.endpoints import KEY_VARIABLES, Endpoint, endpoint_of
 from iapo_core.environments.live import LiveSettings
-from iapo_core.environments.prices import Price, listed_models, price_of
+from iapo_core.environments.prices import listed_models
 from iapo_core.errors import IapoError
-from iapo_core.grids import config_grid, free_name
+from iapo_core.grids import config_grid, free_name, numbers
 from iapo_core.runs.drafts import LOCAL_MODEL, Draft
 from iapo_core.task import MAX_SCALE, DecodingConfig
 from pages.shell import session
@@ -35,12 +34,18 @@ _OPTIONAL = ("system", "api_base", "api_key_env", "usd_per_million_prompt", "usd
 
 def draw(draft: Draft) -> None:
     """Draw the section."""
-    st.caption("Candidates are prompts with decoding configs. Keys are never typed here: a run reads them from the environment.")
+    st.caption("A candidate is a prompt with a decoding config. Keys are no part of a task; the Run page says which it needs.")
     _grid(draft)
-    draft["decoding"] = table.edit(
-        "decoding", draft["decoding"], _frame, _rows, num_rows="dynamic", column_config=_columns(), column_order=list(_labels())
+    table.edit(
+        "decoding",
+        draft["decoding"],
+        lambda rows: draft.update(decoding=rows, excluded=candidates.pruned(draft | {"decoding": rows})),
+        _frame,
+        _rows,
+        num_rows="dynamic",
+        column_config=_columns(),
+        column_order=list(_labels()),
     )
-    draft["excluded"] = candidates.pruned(draft)
     _prices(draft["decoding"])
     state.bound(
         st.number_input,
@@ -134,16 +139,17 @@ def _grid(draft: Draft) -> None:
         )
         left, right = st.columns(2)
         temperatures = left.multiselect(
-            "Temperatures", [0.0, 0.3, 0.7, 1.0, 1.3], default=[1.0], key="grid-temperatures", format_func=lambda t: f"{t:g}",
+            "Temperatures", ["0", "0.3", "0.7", "1", "1.3"], default=["1"], key="grid-temperatures", accept_new_options=True,
             help="With 0 all completions of a query are alike, so there N is wasted.",
         )  # fmt: skip
         limits = right.multiselect(
-            "Longest answers (tokens)", [32, 64, 128, 256, 512, 1024, 4096], default=[256], key="grid-limits",
+            "Longest answers (tokens)", ["32", "64", "128", "256", "512", "1024", "4096"], default=["256"], key="grid-limits",
+            accept_new_options=True,
             help="Longer answers are cut off.",
         )  # fmt: skip
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
-                f"Add {len(models) * len(temperatures) * len(limits)} configs",
+                f"Add {len(models) * len(temperatures) * len(limits)} configs" if models else "Add configs",
                 icon=":material/add:",
                 key="grid-add",
                 disabled=not models,
@@ -155,9 +161,10 @@ def _grid(draft: Draft) -> None:
             session.explain(refused, "No configs were made.")
 
 
-def _add(draft: Draft, models: list[str], temperatures: list[float], limits: list[int]) -> None:
+def _add(draft: Draft, models: list[str], temperatures: list[str], limits: list[str]) -> None:
+    taken = [str(row["id"]) for row in draft["decoding"]]
     try:
-        made = config_grid(models, temperatures, limits, [str(row["id"]) for row in draft["decoding"]])
+        made = config_grid(models, numbers(temperatures, "temperature"), numbers(limits, "limit in tokens"), taken)
     except IapoError as error:
         st.session_state["grid-refused"] = error
         return
@@ -167,32 +174,31 @@ def _add(draft: Draft, models: list[str], temperatures: list[float], limits: lis
 
 
 def _prices(rows: Rows) -> None:
-    """Say what each config's tokens cost and who says so."""
+    """Say what each config's tokens cost, who says so, and where its key is looked for."""
     shown = []
     for row in rows:
-        price = priced(row)
+        found = reached(row)
+        is_known = found is not None and found.price.is_known
+        said = "known when the row is in order" if found is None else found.price.source
         shown.append(
             {
                 "Config": row["id"],
-                "$ per million prompt tokens": _usd(price.usd_per_prompt_token),
-                "$ per million completion tokens": _usd(price.usd_per_completion_token),
-                "By": price.source,
+                "$ per million prompt tokens": _usd(found.price.usd_per_prompt_token) if found and is_known else "–",
+                "$ per million completion tokens": _usd(found.price.usd_per_completion_token) if found and is_known else "–",
+                "Price by": said if found is None or is_known else "unknown: give both prices, or dollars are not counted",
+                "Key variable": (found.slot if found else None) or "no key",
             }
         )
     st.dataframe(shown, hide_index=True, key="prices", height="content" if len(shown) <= 6 else 240)
 
 
-def priced(row: dict[str, Any]) -> Price:
-    """Return what a config's tokens cost, and who says so."""
+def reached(row: dict[str, Any]) -> Endpoint | None:
+    """Return where a config's model is reached and what it costs; None while the row is not in order."""
     try:
-        config = DecodingConfig.model_validate(row)
+        return endpoint_of(DecodingConfig.model_validate(row), LiveSettings())
     except ValidationError:
-        return Price(math.nan, math.nan, "known when the row is in order")
-    found = price_of(config, LiveSettings())
-    if not found.is_known and config.model.startswith(LOCAL) and config.api_base is None:
-        return Price(0.0, 0.0, "it runs on this machine")
-    return found if found.is_known else Price(math.nan, math.nan, "unknown: give both prices, or dollars are not counted")
+        return None
 
 
 def _usd(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value * 1e6:,.4g}"
+    return f"{value * 1e6:,.4g}"

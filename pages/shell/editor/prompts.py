@@ -19,9 +19,10 @@ _ROLES = {"system": "System: instructions", "user": "User", "assistant": "Assist
 def draw(draft: Draft) -> None:
     """Draw the section."""
     intake.draw("prompts", lambda rows, is_replacing: take(draft, rows, is_replacing), is_open=not draft["prompts"])
-    draft["prompts"] = table.edit(
+    table.edit(
         "prompts",
         draft["prompts"],
+        lambda rows: draft.update(prompts=rows),
         _frame,
         _rows,
         num_rows="dynamic",

@@ -21,9 +21,10 @@ def draw(draft: Draft) -> None:
     """Draw the section."""
     intake.draw("queries", lambda rows, is_replacing: take(draft, rows, is_replacing), is_open=not draft["queries"])
     fields = fields_of(draft)
-    draft["queries"] = table.edit(
+    table.edit(
         "queries",
         draft["queries"],
+        lambda rows: draft.update(queries=rows),
         lambda rows: _frame(rows, fields),
         lambda frame, base: _rows(frame, base, fields),
         num_rows="dynamic",

@@ -1,6 +1,6 @@
 """The draft that this tab edits: one object in the session, a file in the data folder, named by the URL.
 
-Sections change the draft in place; `store` at the end of every run of the script writes it down where it changed.
+Sections change the draft in place; `store` writes it down where it changed: after each change, and at the end of the page.
 """
 
 from __future__ import annotations
@@ -82,7 +82,12 @@ def bound(widget: Callable[..., Any], label: str, value: Any, write: Callable[[A
     """Draw a widget that shows what the draft holds, and writes what is typed into it before the page runs again."""
     if st.session_state.get(key) != value or key not in st.session_state:
         st.session_state[key] = value
-    return widget(label, key=key, on_change=lambda: write(st.session_state[key]), **options)
+
+    def changed() -> None:
+        write(st.session_state[key])
+        store()
+
+    return widget(label, key=key, on_change=changed, **options)
 
 
 def _hold(draft_id: str, draft: Draft) -> None:
