@@ -24,7 +24,7 @@ from iapo_core.runs.config import RunConfig
 from iapo_core.runs.evidence import evidence_environment
 from iapo_core.runs.rows import RunRow
 from iapo_core.runs.store import Store
-from iapo_core.runs.worker import ensure_worker, start_keyed_worker
+from iapo_core.runs.worker import start_keyed_worker
 from iapo_core.scorers import Judge, make_scorer
 from iapo_core.task import DecodingConfig, Excluded, Query, Task
 
@@ -137,14 +137,15 @@ def plan(task: Task, live: LiveSettings) -> Plan:
     )
 
 
-def run_id_of(task: Task, live: LiveSettings, *, is_typed: bool) -> str:
+def run_id_of(task: Task, live: LiveSettings) -> str:
     """Return the id of a cut task's test: the same test is the same run, and is paid for once."""
-    text = f"{task.fingerprint} {live.model_dump_json()} {is_typed}"
-    return f"{TRY}{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+    return f"{TRY}{hashlib.sha256(f'{task.fingerprint} {live.model_dump_json()}'.encode()).hexdigest()[:20]}"
 
 
 def begin(store: Store, task: Task, live: LiveSettings, keys: Mapping[str, str]) -> str:
-    """Start the test of a cut task, or go on with it; returns its run's id. A worker buys.
+    """Start the test of a cut task, or go on with it; returns its run's id.
+
+    A worker of its own buys, whether keys were typed or not: nobody waits for a test until a run of hours has ended.
 
     Raises:
         IapoError: If the task or the key cannot be used.
@@ -160,16 +161,9 @@ def begin(store: Store, task: Task, live: LiveSettings, keys: Mapping[str, str])
         contexts=task.contexts,
         live=live,
     )
-    run_id = store.create_run(config, run_id=run_id_of(task, live, is_typed=bool(keys)), needs_keys=bool(keys))
-    state = store.run(run_id).state
-    if state == "finished":
-        return run_id
-    if keys:
+    run_id = store.create_run(config, run_id=run_id_of(task, live), needs_keys=True)
+    if store.run(run_id).state != "finished":
         start_keyed_worker(store, run_id, keys)
-        return run_id
-    if state in ("stopped", "failed"):
-        store.request(run_id, "resume")
-    ensure_worker(store)
     return run_id
 
 

@@ -75,8 +75,7 @@ def _live(task: Task) -> None:
     _cost(tries.plan(task, live))
     keys.ask(task, live)
     held, lacking = keys.held(task, live), keys.missing(task, live)
-    run_id = tries.run_id_of(task, live, is_typed=bool(held))
-    run = _run(run_id)
+    run = _run(tries.run_id_of(task, live))
     if run is not None and run.state == "finished":
         st.caption("Tested: these completions are stored, and a run that asks for them finds them paid for.")
         show(task, tries.results(session.store(), run))
@@ -125,8 +124,7 @@ def _watch(run_id: str, n_completions: int) -> None:
     run = session.store().run(run_id)
     if not run.is_active:
         st.rerun()
-    if not run.needs_keys:
-        session.ensure_worker(session.store())
+    session.store().rest_keyless()  # where its worker has died
     now = spending(session.store(), run_id)
     n_bought = 0 if now is None else now.bought + now.reused
     st.progress(

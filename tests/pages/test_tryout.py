@@ -5,12 +5,13 @@ from streamlit.testing.v1 import AppTest
 
 from iapo_core.runs import drafts, tries
 from iapo_core.runs.catalogue import add_table, keep_task
-from iapo_core.runs.worker import ensure_finished
+from iapo_core.runs.worker import work_keyed
 from iapo_core.task_file import read_task
 from tests.faults.living import CANARY, SLOT, clever, live_task
 from tests.faults.server import FaultServer
 from tests.pages import tiny
 from tests.runs.conftest import table_bytes
+from tests.runs.test_tries import resumed
 
 
 def page():
@@ -24,7 +25,7 @@ def page():
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv(SLOT, CANARY)
-    monkeypatch.setattr(tries, "ensure_worker", lambda store: None)
+    monkeypatch.setattr(tries, "start_keyed_worker", resumed)
     with FaultServer(text=clever) as running:
         yield running
 
@@ -75,7 +76,7 @@ def test_cost_comes_first_and_every_completion_is_shown_with_its_scores(show, st
     settled(app.button(key="tryout-start").click().run())
     assert app.button(key="tryout-start").disabled
     assert "of 3 completions are here or on their way" in app.get("progress")[0].proto.text
-    ensure_finished(store, only_run(app, store))
+    work_keyed(store, only_run(app, store), {})
     settled(app.run())
     assert server.stats.billed == 3
     frame = app.dataframe[0].value
@@ -95,7 +96,7 @@ def test_up_to_three_candidates_are_tried_side_by_side(show, store, server):
     settled(app.multiselect[0].set_value([0, 1, 2]).run())
     assert "Buys at most 9 completions" in said(app)
     settled(app.button(key="tryout-start").click().run())
-    ensure_finished(store, only_run(app, store))
+    work_keyed(store, only_run(app, store), {})
     settled(app.run())
     assert sorted(set(app.dataframe[0].value["Candidate"])) == ["p0", "p1", "p2"]
     assert len(app.code) == 9
@@ -128,7 +129,7 @@ def test_a_cap_without_a_price_is_refused(show, store, server):
 def test_a_wrong_model_is_said_and_can_be_tried_again(show, store, server):
     app = show(task_at(server, model="openai/404"))
     settled(app.button(key="tryout-start").click().run())
-    ensure_finished(store, only_run(app, store))
+    work_keyed(store, only_run(app, store), {})
     settled(app.run())
     assert "404" in said(app)
     assert app.button(key="tryout-start").label == "Test it again"
@@ -138,7 +139,7 @@ def test_a_wrong_model_is_said_and_can_be_tried_again(show, store, server):
 def test_a_failed_answer_is_shown_as_one(show, store, server):
     app = show(task_at(server, model="openai/null@1"))
     settled(app.button(key="tryout-start").click().run())
-    ensure_finished(store, only_run(app, store))
+    work_keyed(store, only_run(app, store), {})
     settled(app.run())
     assert "It scores the minimum and votes for nothing" in said(app)
     assert sum(app.dataframe[0].value["Error"] != "") == 1
@@ -171,7 +172,7 @@ def test_a_saved_task_is_tested_on_its_page(open_page, store, server):
     app = settled(open_page("task", task=task_id, task_view="Test"))
     assert "Buys at most 3 completions" in said(app)
     settled(app.button(key="tryout-start").click().run())
-    ensure_finished(store, only_run(app, store))
+    work_keyed(store, only_run(app, store), {})
     settled(app.run())
     assert "Tested: these completions are stored" in said(app)
     assert server.stats.billed == 3
@@ -187,7 +188,7 @@ def test_a_draft_is_tested_once_it_is_a_task(open_page, store, server):
     app = settled(open_page("task", draft=draft_id, edit="Test"))
     assert "Buys at most 3 completions" in said(app)
     settled(app.button(key="tryout-start").click().run())
-    ensure_finished(store, only_run(app, store))
+    work_keyed(store, only_run(app, store), {})
     settled(app.run())
     assert len(app.dataframe[0].value) == 3
     assert [entry.id for entry in drafts.entries()] == [draft_id]

@@ -26,7 +26,7 @@ JUDGE = {"id": "style", "scorer": "judge"}
 
 @pytest.fixture
 def no_worker(monkeypatch):
-    monkeypatch.setattr(tries, "ensure_worker", lambda store: None)
+    monkeypatch.setattr(tries, "start_keyed_worker", resumed)
 
 
 @pytest.fixture
@@ -42,9 +42,15 @@ def task_at(server, model="openai/ok", **changes):
     return live_task(**{"decoding": decoding, **changes})
 
 
+def resumed(store, run_id, keys):
+    """What starting a worker does to the run."""
+    if not store.run(run_id).is_active:
+        store.request(run_id, "resume")
+
+
 def done(store, task, live=None, keys=None):
     run_id = tries.begin(store, task, live or tries.settings(), keys or {})
-    ensure_finished(store, run_id)
+    worker.work_keyed(store, run_id, keys or {})
     return store.run(run_id)
 
 
@@ -193,6 +199,13 @@ def test_a_typed_key_reaches_the_model_and_no_file(store, server, home, monkeypa
     assert store.run(run_id).state == "finished"
     assert server.stats.keys == {f"Bearer {CANARY}"}
     assert not [path for path in home.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
+
+
+def test_a_test_does_not_wait_for_a_run_that_a_worker_is_busy_with(store, server):
+    run_id = tries.begin(store, tries.cut(task_at(server), [0]), tries.settings(), {})
+    assert store.claim("busy elsewhere", 60.0) is None  # no other worker takes it, so none is waited for
+    worker._STARTED[-1].wait(120)
+    assert store.run(run_id).state == "finished"
 
 
 def test_a_failed_completion_is_shown_with_its_error(store, server, no_worker):

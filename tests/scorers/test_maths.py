@@ -4,6 +4,8 @@ import os
 import threading
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from iapo_core.scorers import maths
 from tests.scorers.making import query, scorer
@@ -64,6 +66,19 @@ def test_what_would_take_for_ever_has_no_answer_and_the_next_text_has_one():
     thread.start()
     thread.join(240)
     assert found == [None, "81"]
+
+
+TOKENS = "$ \\frac{1}{2} \\boxed{ } x = + - ^ { ( ) [ 1 23 .5 , \\sqrt \\ so % \\pi \\{ é"
+PIECES = [*TOKENS.split(), " ", "\ud800", "\0"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=10).map("".join))
+@settings(max_examples=60, deadline=None)
+def test_any_text_has_an_answer_or_none(text):
+    judge = scorer("math")
+    vote = judge.extract(text, query())
+    assert vote is None or vote
+    assert judge.score(text, query("1")) in (0, 1)
 
 
 def test_a_killed_child_is_replaced():
