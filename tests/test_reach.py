@@ -74,6 +74,15 @@ def test_the_interval_covers_and_widens_with_noise():
     assert found[1].high / found[1].low > found[0].high / found[0].low
 
 
+def test_only_runs_that_both_have_are_compared():
+    made = rows({"psst": (0.5, 0.6, 0.7), "fast": (0.6, 0.8, 0.8)}, noise=0.05)
+    (whole,) = reaches([row for row in made if row["run"] < 10], "psst")
+    (part,) = reaches([row for row in made if row["algorithm"] == "psst" or row["run"] < 10], "psst")
+    assert part == whole
+    assert part.n_runs == 10
+    assert reaches([row for row in made if (row["run"] < 10) == (row["algorithm"] == "psst")], "psst") == []
+
+
 def test_what_spends_nothing_has_no_place():
     assert reaches(rows({"psst": (0.5, 0.6, 0.7), "oracle": (0.8, 0.8, 0.8)}), "psst") == []
     assert reach_table([]) == []

@@ -27,7 +27,8 @@ class Reach(NamedTuple):
         is_simulated: True where no model stands behind it.
         algorithm: Its label.
         reference: Whose level is to be reached.
-        level: Mean ACR of the reference at its largest budget.
+        n_runs: Over how many runs both were compared.
+        level: Mean ACR of the reference at its largest budget, over these runs.
         reference_spent: Completions that the reference spent on it, on average.
         completions: What the algorithm needs; at most that where `is_at_most`, infinite where its largest budget does not do.
         low: Lower end of the 95 % bootstrap interval, its smallest spend where less may do.
@@ -41,6 +42,7 @@ class Reach(NamedTuple):
     is_simulated: bool
     algorithm: str
     reference: str
+    n_runs: int
     level: float
     reference_spent: float
     completions: float
@@ -86,11 +88,9 @@ def reaches(rows: Sequence[Row], reference: str) -> list[Reach]:
         }
         if reference in curves:
             is_simulated = bool(mine[0]["is_simulated"])
-            found += [
-                _reach(name, is_simulated, label, reference, curves[label], curves[reference])
-                for label in curves
-                if label != reference
-            ]
+            pairs = ((label, curve) for label, curve in curves.items() if label != reference)
+            made = (_reach(name, is_simulated, label, reference, curve, curves[reference]) for label, curve in pairs)
+            found += [one for one in made if one is not None]
     return found
 
 
@@ -100,7 +100,7 @@ class _Curve(NamedTuple):
 
 
 def _curve(rows: Sequence[Row], runs: Sequence[int]) -> _Curve | None:
-    """Return ACR per budget and run; None where some budget spends nothing or no run has all of them."""
+    """Return ACR per budget and run; None where some budget spends nothing."""
     amounts = sorted({row["budget"] for row in rows})
     place = {run: i for i, run in enumerate(runs)}
     acr, spent = np.full((2, len(amounts), len(runs)), np.nan)
@@ -114,12 +114,17 @@ def _curve(rows: Sequence[Row], runs: Sequence[int]) -> _Curve | None:
     return _Curve(acr[order], means[order])
 
 
-def _reach(name: str, is_simulated: bool, label: str, reference: str, curve: _Curve, level_curve: _Curve) -> Reach:
-    n_runs = curve.acr.shape[1]
+def _reach(name: str, is_simulated: bool, label: str, reference: str, curve: _Curve, level_curve: _Curve) -> Reach | None:
+    """Compare over the runs that both have in full; None where there is none, as in a bench that was stopped early."""
+    is_common = ~np.isnan(curve.acr).any(axis=0) & ~np.isnan(level_curve.acr).any(axis=0)
+    n_runs = int(is_common.sum())
+    if not n_runs:
+        return None
     rng = np.random.default_rng(_SEED)
     # How often each run is drawn; the first row takes every run once.
-    weights = np.vstack([np.ones(n_runs), rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), size=N_RESAMPLES)])
-    levels, means = _means(level_curve.acr[-1:], weights)[:, 0], _means(curve.acr, weights)
+    weights = np.vstack([np.ones(n_runs), rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), size=N_RESAMPLES)]) / n_runs
+    levels = weights @ level_curve.acr[-1, is_common]  # (Z,)
+    means = weights @ curve.acr[:, is_common].T  # (Z, B)
     needed, *resampled = (_needed(curve.spent, mean, level) for mean, level in zip(means, levels, strict=True))
     # Not interpolated: a mean with an infinite neighbour would be infinite.
     low, high = np.quantile(resampled, [0.025, 0.975], method="nearest")
@@ -128,6 +133,7 @@ def _reach(name: str, is_simulated: bool, label: str, reference: str, curve: _Cu
         is_simulated=is_simulated,
         algorithm=label,
         reference=reference,
+        n_runs=n_runs,
         level=float(levels[0]),
         reference_spent=float(level_curve.spent[-1]),
         completions=needed,
@@ -139,31 +145,23 @@ def _reach(name: str, is_simulated: bool, label: str, reference: str, curve: _Cu
     )
 
 
-def _means(acr: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return the weighted mean over the runs that were made, nan where none was; (B, R) and (Z, R) give (Z, B)."""
-    is_made = ~np.isnan(acr)
-    with np.errstate(invalid="ignore"):
-        means: FloatArray = (weights @ np.where(is_made, acr, 0.0).T) / (weights @ is_made.T)
-    return means
-
-
 def _needed(spent: FloatArray, acr: FloatArray, level: float) -> float:
     """Return the completions at which a curve reaches the level, infinite where it does not; both of shape (B,)."""
     monotone = _monotone(acr)
     above = np.flatnonzero(monotone >= level - 1e-12)
-    if np.isnan(level) or not len(above):
+    if not len(above):
         return float("inf")
     i = int(above[0])
-    if i == 0 or np.isneginf(monotone[i - 1]):
+    if i == 0:
         return float(spent[i])
     share = (level - monotone[i - 1]) / (monotone[i] - monotone[i - 1])
     return float(spent[i - 1] * (spent[i] / spent[i - 1]) ** share)  # linear in the logarithm
 
 
 def _monotone(values: FloatArray) -> FloatArray:
-    """Return the non-decreasing values nearest to these (pool adjacent violators), nan taken as lowest; shape (B,)."""
+    """Return the non-decreasing values nearest to these (pool adjacent violators), shape (B,)."""
     blocks: list[tuple[float, int]] = []
-    for value in np.nan_to_num(values, nan=-np.inf).tolist():
+    for value in values.tolist():
         mean, size = value, 1
         while blocks and blocks[-1][0] > mean:
             earlier, n = blocks.pop()
