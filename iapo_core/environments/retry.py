@@ -45,23 +45,19 @@ class StatusError(Exception):
 
 def classify(error: BaseException) -> Fault:
     """Say what an exception of a call means. Only a status that the provider itself sent can prove that nothing was billed."""
-    import aiohttp
-    import httpx
-    import openai
-
     if isinstance(error, StatusError):
         return _of_status(error.status, error.headers, error.body)
     genuine = [link for link in _chain(error) if not type(link).__module__.startswith("litellm")]  # its own make statuses up
     for link in genuine:
         response = getattr(link, "response", None)
-        if isinstance(link, openai.APIStatusError | httpx.HTTPStatusError) and response is not None:
+        if _is_a(link, "openai.APIStatusError", "httpx.HTTPStatusError") and response is not None:
             return _of_status(int(response.status_code), dict(response.headers), str(link))
-        if isinstance(link, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | aiohttp.ClientConnectorError):
+        if _is_a(link, "httpx.ConnectError", "httpx.ConnectTimeout", "httpx.PoolTimeout", "aiohttp.ClientConnectorError"):
             return Fault("again", "no connection to the model's address")
     for link in genuine:
-        if isinstance(link, TimeoutError | httpx.TimeoutException | openai.APITimeoutError):
+        if _is_a(link, "builtins.TimeoutError", "httpx.TimeoutException", "openai.APITimeoutError"):
             return Fault("failed", "no answer within the deadline; it may have been billed")
-        if isinstance(link, httpx.TransportError | openai.APIConnectionError | aiohttp.ClientError | ConnectionError):
+        if _is_a(link, "httpx.TransportError", "openai.APIConnectionError", "aiohttp.ClientError", "builtins.ConnectionError"):
             return Fault("failed", "the connection broke before the answer was complete; it may have been billed")
     status = getattr(error, "status_code", None)
     if type(error).__name__ == "UnsupportedParamsError":  # LiteLLM's own, before anything is sent
@@ -104,6 +100,11 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         seconds = (moment - now).total_seconds()
     return max(seconds, 0.0) if seconds == seconds else None
+
+
+def _is_a(error: BaseException, *names: str) -> bool:
+    """Look for classes by package and name: importing those packages takes seconds, and other calls' deadlines run."""
+    return any(f"{cls.__module__.partition('.')[0]}.{cls.__name__}" in names for cls in type(error).__mro__)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -64,6 +64,9 @@ class Direct:
     """OpenAI's protocol over aiohttp: a tenth of the processor time."""
 
     def __init__(self, decoding: DecodingConfig, endpoint: Endpoint, settings: LiveSettings, key: str | None) -> None:
+        import aiohttp
+
+        self._aiohttp = aiohttp
         self._url = f"{endpoint.api_base}/chat/completions"
         self._body = {"model": endpoint.model.partition("/")[2], **_parameters(decoding)}
         self._settings, self._key = settings, key
@@ -93,8 +96,7 @@ class Direct:
 
     def _opened(self) -> Any:
         if self._session is None:
-            import aiohttp
-
+            aiohttp = self._aiohttp
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._settings.concurrency),
                 timeout=aiohttp.ClientTimeout(total=self._settings.deadline_s),

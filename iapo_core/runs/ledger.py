@@ -43,7 +43,7 @@ _SETTLE = text(
 )
 _RELEASE = text(f"DELETE FROM completions WHERE cell = :cell AND sample = :sample AND {_OURS}")  # noqa: S608
 _LOSE = text(
-    "UPDATE completions SET state = 'lost', settled_at = :now WHERE state = 'reserved' AND NOT EXISTS ("
+    "UPDATE completions SET state = 'lost', settled_at = :now WHERE state = 'reserved' AND run_id <> :run_id AND NOT EXISTS ("
     "SELECT 1 FROM runs WHERE runs.id = completions.run_id AND runs.token = completions.token AND runs.state = 'running' "
     "AND runs.lease_until > :now)"
 )
@@ -148,7 +148,7 @@ class Ledger:
 
     def _reserve(self, connection: Connection, wanted: Sequence[Wanted]) -> tuple[frozenset[Key], str | None]:
         now = time.time()
-        connection.execute(_LOSE, {"now": now})
+        connection.execute(_LOSE, {"now": now, "run_id": self._claim.run_id})
         before = self._spending(connection)
         cells = sorted({one.key.cell for one in wanted})
         attempts = {Key(row.cell, row.sample): row for row in connection.execute(_ATTEMPTS, {"cells": cells})}

@@ -5,7 +5,10 @@ import os
 import resource
 import signal
 from multiprocessing import get_context
+from pathlib import Path
 
+from iapo_core.environments.routes import Direct
+from iapo_core.runs.ledger import Ledger
 from iapo_core.runs.store import Store
 from iapo_core.runs.worker import work, work_keyed
 
@@ -14,10 +17,20 @@ ENVIRONMENT = ("IAPO_DATA_DIR", "IAPO_DATABASE_URL", "IAPO_TEST_LIVE_KEY")
 _started = []
 
 
-def spawn(target, *arguments):
-    """Start `target(url, ...)` in a fresh process that shares nothing with this one but the database."""
+def barrier(n):
+    """Return a gate that `n` spawned processes pass together."""
+    return _context().Barrier(n)
+
+
+def _context():
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.faults.dying"])
+    return context
+
+
+def spawn(target, *arguments):
+    """Start `target(url, ...)` in a fresh process that shares nothing with this one but the database."""
+    context = _context()
     handed_on = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     process = context.Process(target=_begin, args=(handed_on, target, arguments))
     process.start()
@@ -82,3 +95,49 @@ def work_on_a_full_disk(url, path, room):
 def work_with_keys(url, run_id, keys):
     """Drive one run with typed keys."""
     work_keyed(Store.open(url), run_id, keys, lease_s=LEASE_S)
+
+
+POINTS = ("before reserve", "after reserve", "before call", "after call", "before settle", "after settle")
+
+
+def die_buying(url, point, nth, number=signal.SIGKILL, lease_s=1.0):
+    """Work on live runs until a point between reserving and settling is passed the nth time; then the process gets a signal."""
+    passed = itertools.count(1)
+
+    def at(here):
+        if here == point and next(passed) == nth:
+            os.kill(os.getpid(), number)
+
+    exchange, send = Ledger.exchange, Direct.send
+
+    def fatal_exchange(self, answers, released, wanted, progress):
+        for which, present in (("reserve", wanted), ("settle", answers)):
+            if present:
+                at(f"before {which}")
+        result = exchange(self, answers, released, wanted, progress)
+        for which, present in (("reserve", wanted), ("settle", answers)):
+            if present:
+                at(f"after {which}")
+        return result
+
+    async def fatal_send(self, messages):
+        at("before call")
+        result = await send(self, messages)
+        at("after call")
+        return result
+
+    Ledger.exchange, Direct.send = fatal_exchange, fatal_send
+    work(Store.open(url), idle_s=0, lease_s=lease_s)
+
+
+def work_at_a_barrier(url, barrier):
+    """Work once all are there."""
+    barrier.wait()
+    work(Store.open(url), idle_s=0, lease_s=60.0)
+
+
+def work_with_little_memory(url, room):
+    """Work with `room` bytes of address space more than are in use."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (used + room, used + room))
+    work_until_idle(url)

@@ -3,7 +3,8 @@
     python -m tests.faults.server --port 8999
 
 `GET /stats` is the bill: requests, completions billed, most in flight. `ok` answers; see FAULTS for the rest. A name may end in
-`@N`: the fault happens on the first N requests for that model and `ok` after them.
+`@N`: the fault happens on the first N requests for that model and `ok` after them; in `#N`: on the Nth request alone. Every
+answer echoes the key in a header, every error in its body.
 """
 
 import argparse
@@ -33,10 +34,15 @@ USAGES = {
     "usage-nan": {"prompt_tokens": float("nan"), "completion_tokens": float("nan"), "total_tokens": float("nan")},
     "usage-strings": {"prompt_tokens": "many", "completion_tokens": "few", "total_tokens": "lots"},
 }
-CHOICES = ("no-choices", "more-choices", "null", "filtered", "refusal", "cut", "list-content", "surrogate", "other-model")
-BREAKS = ("reset", "close-mid-body", "hang", "drip", "oversize", "gzip-bomb", "error-in-200", "redirect-loop", "slow")
-LIMITS = ("429", "429-long", "429-date", "429-bare", "quota")
-FAULTS = ("ok", *map(str, STATUSES), *LIMITS, *BREAKS, *BILLED_BODIES, *CHOICES, *USAGES)
+CHOICES = (
+    "no-choices", "more-choices", "null-choices", "no-message", "null", "filtered", "refusal", "cut", "list-content", "surrogate",
+    "other-model", "n-unsupported",
+)  # fmt: skip
+BREAKS = ("reset", "reset-mid-body", "close-mid-body", "hang", "drip", "oversize", "gzip-bomb", "error-in-200")
+REDIRECTS = ("redirect-loop", "redirect-away")
+LIMITS = ("429", "429-long", "429-date", "429-once", "quota")
+HARMLESS = ("ok", "slow", "echo", "429-bare", "504")  # no faults of their own, or others under another name
+FAULTS = (*(str(s) for s in STATUSES if s != 504), *LIMITS, *BREAKS, *REDIRECTS, *BILLED_BODIES, *CHOICES, *USAGES)
 DRIP_S = 0.1
 
 
@@ -48,7 +54,9 @@ class Stats:
     billed: int = 0
     in_flight: int = 0
     max_in_flight: int = 0
-    seen: Counter = field(default_factory=Counter)
+    seen: Counter = field(default_factory=Counter)  # requests by model
+    billed_for: Counter = field(default_factory=Counter)  # completions by model
+    fired: Counter = field(default_factory=Counter)  # faults by model
     keys: set = field(default_factory=set)
 
 
@@ -57,6 +65,7 @@ class FaultServer:
 
     def __init__(self, port=0, *, delay_s=0.0, text=lambda messages, nth: "yes"):
         self.delay_s, self.text, self.stats = delay_s, text, Stats()
+        self._echo = ""
         self._port, self._ready, self._loop = port, threading.Event(), None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
@@ -106,32 +115,46 @@ class FaultServer:
             writer.close()
 
     async def _answer(self, writer, request, headers):
-        name, _, first = request["model"].partition("@")
-        self.stats.seen[request["model"]] += 1
-        if first and self.stats.seen[request["model"]] > int(first):
-            name = "ok"
+        model = request["model"]
+        self.stats.seen[model] += 1
+        name = self._fault(model)
+        self.stats.fired[model] += name not in HARMLESS
+        if name == "n-unsupported":
+            name = "400" if "n" in request else "ok"
+        self._echo = headers.get("authorization", "")
         retry = {"429": "0.05", "429-long": "3600", "429-date": formatdate(time() - 60, usegmt=True)}
-        if name in LIMITS:
-            extra = {"Retry-After": retry[name]} if name in retry else {}
+        if name in (*LIMITS, "429-bare"):
+            extra = {"Retry-After": retry[name.removesuffix("-once")]} if name.removesuffix("-once") in retry else {}
             await self._send(writer, 429, _error("insufficient_quota" if name == "quota" else "slow down", headers), extra)
         elif name.isdigit():
             await self._send(writer, int(name), _error(f"status {name}", headers))
-        elif name == "redirect-loop":
-            await self._send(writer, 307, {}, {"Location": self.base + "/chat/completions"})
+        elif name in REDIRECTS:
+            host = self.base if name == "redirect-loop" else self.base.replace("127.0.0.1", "localhost")
+            await self._send(writer, 307, {}, {"Location": host + "/chat/completions"})
         elif name == "error-in-200":
             await self._send(writer, 200, _error("over capacity", headers))
         else:
             self.stats.billed += 1
+            self.stats.billed_for[model] += 1
             await self._billed(writer, name, request)
+
+    def _fault(self, model):
+        """What happens to this request: `name@N` breaks the first N for the model, `name#N` the Nth."""
+        nth = self.stats.seen[model]
+        for mark, is_hit in (("@", lambda n: nth <= n), ("#", lambda n: nth == n)):
+            name, found, number = model.partition(mark)
+            if found:
+                return name if is_hit(int(number)) else "ok"
+        return "ok" if model == "429-once" and nth > 1 else model
 
     async def _billed(self, writer, name, request):
         raw = json.dumps(self._completion(name, request)).encode()
         if name == "reset":
             writer.transport.abort()
-        elif name == "close-mid-body":
+        elif name.endswith("-mid-body"):
             writer.write(_head(200, len(raw)) + raw[: len(raw) // 2])
             await writer.drain()
-            writer.close()
+            writer.close() if name == "close-mid-body" else writer.transport.abort()
         elif name == "hang":
             await asyncio.sleep(600)
         elif name == "drip":
@@ -165,18 +188,24 @@ class FaultServer:
             message["content"] = [{"type": "text", "text": text}]
         elif name == "surrogate":
             message["content"] = text + " \ud800 \0"
+        elif name == "echo":
+            message["content"], reason = f"{text} {self._echo}", self._echo
         n_choices = {"no-choices": 0, "more-choices": 3}.get(name, 1)
         usage = USAGES.get(name, {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12})
+        choices = [{"index": i, "message": message, "finish_reason": reason} for i in range(n_choices)]
+        if name == "null-choices":
+            choices = None
+        elif name == "no-message":
+            choices = [{"index": 0, "finish_reason": reason}]
+        served = {"other-model": "somebody-else", "echo": self._echo}.get(name, request["model"])
         return {
-            "id": f"c{self.stats.billed}", "object": "chat.completion", "created": 0,
-            "model": "somebody-else" if name == "other-model" else request["model"],
-            "choices": [{"index": i, "message": message, "finish_reason": reason} for i in range(n_choices)],
+            "id": f"c{self.stats.billed}", "object": "chat.completion", "created": 0, "model": served, "choices": choices,
             **({} if usage is None else {"usage": usage}),
         }  # fmt: skip
 
     async def _send(self, writer, status, body, extra=None):
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        writer.write(_head(status, len(raw), extra or {}) + raw)
+        writer.write(_head(status, len(raw), {"X-Echo": self._echo, **(extra or {})}) + raw)
         await writer.drain()
 
 
@@ -201,7 +230,7 @@ def main():
     parser.add_argument("--delay", type=float, default=0.2, help="seconds that an ok answer takes")
     arguments = parser.parse_args()
     with FaultServer(arguments.port, delay_s=arguments.delay) as server:
-        print(f"{server.base}: models are openai/ and one of {', '.join(FAULTS)}", flush=True)
+        print(f"{server.base}: models are openai/ and one of {', '.join((*HARMLESS, *FAULTS))}", flush=True)
         threading.Event().wait()
 
 

@@ -9,25 +9,31 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from iapo_core.environment import Pulls
-from iapo_core.environments.live import Progress
-from iapo_core.errors import BudgetGoneError, InterruptedPullError, LiveError
-from iapo_core.runs.ledger import spending
+from iapo_core.environments.live import Progress, RateLimits
+from iapo_core.environments.redact import HIDDEN
+from iapo_core.environments.throttle import Pace
+from iapo_core.errors import BudgetGoneError, InterruptedPullError, LiveError, StoreError
+from iapo_core.runs.ledger import Ledger, spending
 from tests.faults import server as faults
 from tests.faults.living import CANARY, buyer, clever
 from tests.faults.server import FaultServer
 
 ONE = Pulls(np.array([0]), np.array([0]), np.array([2]))
-STOPS = {"401", "402", "403", "404", "429-long", "quota", "redirect-loop"}
+STOPS = {"401", "402", "403", "404", "429-long", "quota", *faults.REDIRECTS}
 TEMPORARY = {"409", "429", "429-date", "429-bare", "500", "502", "503", "529"}
 UNBILLED_DATA = {"400", "413", "422"}
 BILLED_DATA = {
-    "408", "504", "reset", "close-mid-body", "hang", "drip", "oversize", "gzip-bomb", "error-in-200", *faults.BILLED_BODIES,
-    "no-choices", "usage-nan", "usage-strings", "list-content",
+    "408", "504", "reset", "reset-mid-body", "close-mid-body", "hang", "drip", "oversize", "gzip-bomb", "error-in-200",
+    *faults.BILLED_BODIES, "no-choices", "null-choices", "no-message", "usage-nan", "usage-strings", "list-content",
 }  # fmt: skip
 EMPTY = {"null", "filtered", "refusal"}
-FINE = {"ok", "slow", "more-choices", "cut", "surrogate", "other-model", "usage-missing", "usage-negative", "usage-huge"}
+FINE = {
+    "ok", "slow", "echo", "429-once", "n-unsupported", "more-choices", "cut", "surrogate", "other-model", "usage-missing",
+    "usage-negative", "usage-huge",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -54,7 +60,7 @@ def check_the_bill(store, server, claim):
 
 def test_every_fault_of_the_server_has_its_promise():
     promised = [STOPS, TEMPORARY, UNBILLED_DATA, BILLED_DATA, EMPTY, FINE]
-    assert sorted(name for group in promised for name in group) == sorted(faults.FAULTS)
+    assert sorted(name for group in promised for name in group) == sorted({*faults.FAULTS, *faults.HARMLESS})
 
 
 @pytest.mark.parametrize("name", sorted(STOPS | TEMPORARY))
@@ -94,7 +100,8 @@ def test_what_can_be_read_is_kept(store, server, name):
     key = next(environment.for_run(0)._next(0, 0).key for _ in [0])
     answer = ledger.load([key.cell])[key]
     assert answer.is_counted == (not name.startswith("usage"))
-    assert answer.served_model == ("somebody-else" if name == "other-model" else name)
+    assert answer.served_model == {"other-model": "somebody-else", "echo": f"Bearer {HIDDEN}"}.get(name, name)
+    assert CANARY not in repr(answer)
 
 
 @pytest.mark.parametrize("name", sorted(TEMPORARY - {"429-long"}))
@@ -235,3 +242,71 @@ def test_a_named_variable_must_hold_a_key(store, server, monkeypatch):
     monkeypatch.delenv("NO_SUCH_KEY_HERE", raising=False)
     with pytest.raises(LiveError, match="NO_SUCH_KEY_HERE is not set"):
         buyer(store, server, key=None, api_key_env="NO_SUCH_KEY_HERE")
+
+
+@pytest.mark.parametrize("route", ["litellm", "direct"])
+def test_a_draw_that_was_marked_lost_while_we_stalled_is_bought_again_within_the_allowance(store, route):
+    def stall(messages, nth):
+        if nth == 1:  # somebody looks while our lease has run out, and the first answer finds its row lost
+            with store._write() as connection:
+                connection.execute(text("UPDATE completions SET state = 'lost' WHERE state = 'reserved'"))
+        return clever(messages, nth)
+
+    with FaultServer(text=stall) as server:
+        environment, _, claim = buyer(store, server, concurrency=1, cap=2, route=route)
+        outcomes = environment.pull(ONE)
+        assert outcomes.n_failed == 0
+        assert (outcomes.answers >= 0).all()
+        now = check_the_bill(store, server, claim)
+        assert (now.lost, now.bought, server.stats.billed, server.stats.requests) == (1, 3, 3, 3)
+
+
+def test_answers_in_hand_are_stored_when_the_store_takes_them_again(store, server, monkeypatch):
+    environment, _, claim = buyer(store, server, concurrency=2, route="direct")
+    exchange, refusals = Ledger.exchange, []
+
+    def refuse_twice(self, answers, released, wanted, progress):
+        if server.stats.billed >= 4 and len(refusals) < 2:
+            refusals.append(len(wanted))
+            raise StoreError("The database refuses (database is locked).")
+        return exchange(self, answers, released, wanted, progress)
+
+    monkeypatch.setattr(Ledger, "exchange", refuse_twice)
+    pulls = Pulls(np.arange(3), np.arange(3), np.full(3, 4))
+    with pytest.raises(StoreError, match="database is locked"):
+        environment.pull(pulls)
+    assert len(refusals) == 2
+    now = check_the_bill(store, server, claim)
+    assert now.bought == server.stats.billed == server.stats.requests < 12  # nothing more was bought after the first refusal
+    assert len(stored_rows(store)) == now.bought
+    buyer(store, server, claim=claim)[0].pull(pulls)
+    assert server.stats.requests == server.stats.billed == 12
+
+
+def stored_rows(store):
+    with store._read() as connection:
+        return connection.execute(text("SELECT * FROM completions WHERE state = 'settled'")).all()
+
+
+def test_a_rate_limit_spreads_calls_and_a_stop_does_not_wait_for_it(store, server):
+    began = time.monotonic()
+    environment, _, claim = buyer(store, server, requests_per_minute=300, route="direct")  # one each fifth of a second
+    environment.pull(Pulls(np.array([0]), np.array([0]), np.array([4])))
+    assert time.monotonic() - began >= 0.6
+    slow, _, _ = buyer(
+        store, server, claim=claim, requests_per_minute=1, route="direct", is_leaving=lambda: server.stats.billed > 4
+    )
+    with pytest.raises(InterruptedPullError):
+        slow.pull(Pulls(np.array([1, 2]), np.array([1, 1]), np.array([2, 2])))
+    now = check_the_bill(store, server, claim)
+    assert (now.bought, now.lost, server.stats.billed) == (5, 0, 5)  # the others had not been sent, and are given back
+    assert time.monotonic() - began < 50
+
+
+def test_tokens_per_minute_are_counted_at_most_and_corrected():
+    pace = Pace(RateLimits(tokens_per_minute=600))
+    assert pace.wait_s(100) == 0
+    assert pace.wait_s(1) == pytest.approx(10, abs=0.1)
+    pace.give_back(51)
+    assert pace.wait_s(1) == pytest.approx(5, abs=0.1)
+    assert Pace(RateLimits()).wait_s(10**9) == 0
