@@ -57,6 +57,7 @@ class Beliefs:
         self.strength: float | None = None
         self.resamples: Resamples | None = None
         self._cost_sum = np.zeros(n_candidates)
+        self._spread = np.zeros((n_candidates, grid.n_max))  # of the credit over the last resamples a candidate was in
         self.forget()
 
     def forget(self) -> None:
@@ -120,19 +121,18 @@ class Beliefs:
         self.n_queries[cells.rows] = n_queries
         with np.errstate(invalid="ignore"):
             quantile = np.where(n_queries > 1, t_quantile(np.maximum(n_queries - 1.0, 1.0)), np.nan)
-        self.half_width[:, cells.rows] = weight * np.sqrt(fit.variance / n_queries[:, None]) * quantile[:, None]
         places = np.flatnonzero(active[cells.rows])
         is_many = len(places) > min(_MOST_RESAMPLED, _MOST_COMPARED // len(self._grid.contexts))
         if self._n_resamples and len(places) and not is_many and self._votes.n_queries >= _FEWEST_RESAMPLED:
-            self.resamples = self._resampled(fit, places, quantile[places], rng)
+            self.resamples = self._resampled(fit, places, rng)
+        error = np.fmax(np.sqrt(fit.variance / n_queries[:, None]), self._spread[cells.rows])
+        self.half_width[:, cells.rows] = weight * error * quantile[:, None]
 
-    def _resampled(self, fit: Fit, places: IntArray, quantile: FloatArray, rng: np.random.Generator) -> Resamples:
-        """Resample the queries, and widen the intervals by what the resamples differ: in kind and shift too."""
+    def _resampled(self, fit: Fit, places: IntArray, rng: np.random.Generator) -> Resamples:
+        """Resample the queries; how far the resamples spread, in kind and shift too, is kept for the intervals."""
         n_max = self._grid.n_max
         scales = np.unique(np.geomspace(1, n_max, _N_SCALES).round().astype(int))
         credit = fit.resampled(places, self._n_resamples, rng, scales)
-        spread = np.array([np.interp(np.arange(1, n_max + 1), scales, one) for one in credit.std(axis=1).T])  # (r, N)
         rows = fit.cells.rows[places]
-        half = self._grid.contexts.distinct[:, 0, None, None] * spread * quantile[:, None]
-        self.half_width[:, rows] = np.fmax(self.half_width[:, rows], half)
+        self._spread[rows] = [np.interp(np.arange(1, n_max + 1), scales, one) for one in credit.std(axis=1).T]
         return Resamples(rows, scales, credit)

@@ -10,7 +10,7 @@ import numpy as np
 from iapo_core.arms import FloatArray, Grid, IntArray
 from iapo_core.beliefs import Beliefs
 
-_BLOCK = 2**21  # values of Q in memory at once
+_BLOCK = 2**17  # values of Q in memory at once
 _NOTHING = 1e-9
 
 
@@ -24,21 +24,23 @@ class Standing(NamedTuple):
 
 def standing(grid: Grid, beliefs: Beliefs, rows: IntArray, rng: np.random.Generator) -> Standing:
     """Look up Q of candidates `rows`, shape (C, m), over all N."""
-    contexts, scales, costs = grid.contexts, np.arange(1, grid.n_max + 1), beliefs.mean_costs
-    noise = rng.permutation(grid.n_max)  # of equal values the first in this order wins
-    best, least = np.empty(rows.shape), np.empty(rows.shape)
-    scale = np.empty(rows.shape, dtype=int)
+    contexts, costs = grid.contexts, beliefs.mean_costs
+    scales = rng.permutation(grid.n_max) + 1  # of equal values the first in this order wins
+    reward = beliefs.reward[..., scales - 1]  # (W, P, N)
+    is_known = ~np.isnan(reward)
+    reward = np.where(is_known, reward, -np.inf)
+    best, least, scale = np.empty(rows.shape), np.empty(rows.shape), np.empty(rows.shape, dtype=int)
     step = max(_BLOCK // (rows.shape[1] * grid.n_max), 1)
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        price = contexts.cost_weights[part, None] * costs[rows[part]]  # (c, m)
-        q = beliefs.reward[contexts.which[part, None], rows[part]] - price[..., None] * scales  # (c, m, N)
-        is_known = ~np.isnan(q)
-        known = np.where(is_known, q, -np.inf)[..., noise]
-        chosen = known.argmax(axis=2)
-        best[part] = np.take_along_axis(known, chosen[..., None], axis=2)[..., 0]
-        scale[part] = noise[chosen] + 1
-        least[part] = np.where(is_known, q, np.inf).min(axis=2)
+        price = contexts.cost_weights[part, None] * np.nan_to_num(costs[rows[part]])  # (c, m)
+        which = contexts.which[part, None], rows[part]
+        q = reward[which]  # (c, m, N)
+        q -= price[..., None] * scales
+        chosen = q.argmax(axis=2)
+        best[part] = np.take_along_axis(q, chosen[..., None], axis=2)[..., 0]
+        scale[part] = scales[chosen]
+        least[part] = q.min(axis=2, where=is_known[which], initial=np.inf) if not is_known.all() else q.min(axis=2)
     return Standing(best, scale, least)
 
 
