@@ -20,9 +20,14 @@ def main() -> None:
     heading, buttons = st.columns([3, 2], vertical_alignment="center")
     with heading:
         st.title(words.headline(run))
-        st.caption(words.NEXT_STEP[run.state] + (f" {words.escape(run.message)}" if run.message else ""))
+        is_failed = run.state == "failed"
+        st.caption(words.NEXT_STEP[run.state] + (f" {words.escape(run.message)}" if run.message and not is_failed else ""))
     with buttons:
         controls(run)
+    if is_failed:
+        with st.container(border=True, key="why"):
+            st.markdown(":red[:material/error:] **Why it stopped.** What was paid for is kept.")
+            st.text(run.message)
     if waits_for_keys(run):
         with st.container(border=True, key="keys-wanted"):
             st.markdown(

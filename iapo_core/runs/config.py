@@ -41,7 +41,8 @@ class RunConfig(BaseModel):
     def fingerprint(self) -> str:
         """SHA-256 of everything that decides the run."""
         left_out = {"pace_s"} if self.live is not None else {"pace_s", "live"}
-        text = json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True)
+        # Defaults are left out, so that a field that a later version adds does not change the runs of before.
+        text = json.dumps(self.model_dump(mode="json", exclude=left_out, exclude_defaults=True), sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     @property

@@ -14,6 +14,7 @@ from iapo_core.environments.prices import Price
 from iapo_core.events import Planned
 from iapo_core.policy import candidate_name
 from iapo_core.runs.store import Store
+from iapo_core.scorers import Judge, make_scorer
 from iapo_core.task import Task
 
 ASSUMED_SHARE = 0.5  # of the longest answer, where no answer of the model is known
@@ -23,7 +24,7 @@ _SAMPLED = 50  # queries that stand for all in the estimate of prompt lengths
 
 @dataclass(frozen=True, eq=False)
 class Dollars:
-    """What one completion of each candidate costs.
+    """What one completion of each candidate costs, with the verdicts that judges give of it.
 
     Attributes:
         expected: From answers of the same model and prompt where `is_measured`, else assumed; nan for unknown prices, shape (P,).
@@ -31,6 +32,7 @@ class Dollars:
         is_measured: Whether answers are known, shape (P,).
         sources: Who says the prices.
         unknown: Models whose price nobody says.
+        n_judges: Verdicts that each completion needs.
     """
 
     expected: FloatArray
@@ -38,6 +40,7 @@ class Dollars:
     is_measured: FloatArray
     sources: tuple[str, ...]
     unknown: tuple[str, ...]
+    n_judges: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,22 +119,44 @@ def dollars_of(store: Store, task: Task, settings: LiveSettings) -> Dollars:
     expected, worst, measured = [], [], []
     sources, unknown = set(), set()
     known = _known_tokens(store, task)
-    for prompt, decoding in task.candidates:
-        price: Price = endpoint_of(decoding, settings).price
-        if not price.is_known:
-            unknown.add(decoding.model)
-        else:
+    judges = [scorer for scorer in map(make_scorer, task.objectives) if isinstance(scorer, Judge)]
+    prices = {d.model: endpoint_of(d, settings).price for d in (*(d for _, d in task.candidates), *(j.decoding for j in judges))}
+    for model, price in prices.items():
+        if price.is_known:
             sources.add(price.source)
+        else:
+            unknown.add(model)
+    for prompt, decoding in task.candidates:
+        price = endpoint_of(decoding, settings).price
         asked = [decoding.messages(prompt, query.fields) for query in task.queries]
         name = (decoding.model, prompt.id)
         sampled = [sum(len(m["content"].encode()) for m in messages) for messages in asked[:_SAMPLED]]
         guess = (float(np.mean(sampled)) / _BYTES_A_TOKEN, ASSUMED_SHARE * decoding.max_tokens)
         n_prompt, n_completion = known.get(name, guess)
         per_prompt, per_completion = price.usd_per_prompt_token, price.usd_per_completion_token
-        expected.append(per_prompt * n_prompt + per_completion * n_completion)
-        worst.append(max(price.worst_usd(messages, decoding.max_tokens) for messages in asked) if price.is_known else np.nan)
+        usd = per_prompt * n_prompt + per_completion * n_completion
+        most = max(price.worst_usd(messages, decoding.max_tokens) for messages in asked) if price.is_known else np.nan
+        for judge in judges:
+            of_judge = endpoint_of(judge.decoding, settings).price
+            usd += _verdict_usd(judge, of_judge, task, int(_BYTES_A_TOKEN * n_completion), ASSUMED_SHARE)
+            most += _verdict_usd(judge, of_judge, task, int(_BYTES_A_TOKEN * decoding.max_tokens), None)
+        expected.append(usd)
+        worst.append(most)
         measured.append(name in known)
-    return Dollars(np.array(expected), np.array(worst), np.array(measured), tuple(sorted(sources)), tuple(sorted(unknown)))
+    return Dollars(
+        np.array(expected), np.array(worst), np.array(measured), tuple(sorted(sources)), tuple(sorted(unknown)), len(judges)
+    )
+
+
+def _verdict_usd(judge: Judge, price: Price, task: Task, n_bytes: int, share: float | None) -> float:
+    """Return what a judge's verdict on a completion of so many bytes costs: at most, or with a share of its longest reply."""
+    if not price.is_known:
+        return float("nan")
+    asked = [judge.messages("x" * n_bytes, query) for query in (task.queries if share is None else task.queries[:_SAMPLED])]
+    if share is None:
+        return max(price.worst_usd(messages, judge.decoding.max_tokens) for messages in asked)
+    n_prompt = float(np.mean([sum(len(m["content"].encode()) for m in messages) for messages in asked])) / _BYTES_A_TOKEN
+    return price.usd_per_prompt_token * n_prompt + price.usd_per_completion_token * share * judge.decoding.max_tokens
 
 
 def names(task: Task) -> list[str]:
@@ -146,7 +171,8 @@ def _known_tokens(store: Store, task: Task) -> dict[tuple[str, str], tuple[float
             text(
                 "SELECT completions.model AS model, completions.prompt AS prompt, AVG(completions.prompt_tokens) AS tokens_in, "
                 "AVG(completions.completion_tokens) AS tokens_out FROM completions JOIN runs ON runs.id = completions.run_id "
-                "WHERE completions.state = 'settled' AND completions.is_counted = 1 AND runs.config LIKE :task "
+                "WHERE completions.kind = 'completion' AND completions.state = 'settled' AND completions.is_counted = 1 "
+                "AND runs.config LIKE :task "
                 "GROUP BY completions.model, completions.prompt"
             ),
             {"task": f'%"task":"{task.id}"%'},

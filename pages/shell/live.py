@@ -20,7 +20,8 @@ def draw(run: RunRow) -> None:
         st.fragment(purchase.kpis, run_every=every)(run.id, (run.state, run.round))
         purchase.picks(run, found)
     if not found.history.rounds:
-        st.info("The board appears when the first round has been drawn and scored.", icon=":material/hourglass_empty:")
+        when = "when" if run.is_active else "once the run goes on, when"
+        st.info(f"The board appears {when} the first round has been drawn and scored.", icon=":material/hourglass_empty:")
         return
     context, show = _choices(found)
     left, right = st.columns([3, 2], gap="medium")

@@ -88,6 +88,10 @@ def _in_dollars(plan: SpendPlan, of: Dollars) -> None:
         )
         cap = "none" if plan.max_usd is None else words.usd(plan.max_usd)
         st.metric("Dollar cap", cap, help="Spending never passes it, calls in flight included.")
+    if of.n_judges:
+        st.caption(
+            f"Judges are asked {of.n_judges} time{'s' if of.n_judges > 1 else ''} for each completion; these dollars hold their calls."
+        )
     st.caption(f"Expected from {basis}. Prices: {words.escape('; '.join(of.sources))}.")
 
 

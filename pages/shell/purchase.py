@@ -52,6 +52,10 @@ def _figures(now: Spending | None, budget: int) -> list[tuple[str, str, str]]:
         ("Reused", f"{now.reused:,}", "Completions that another run has paid for; they cost nothing here."),
         ("Failed", f"{now.failed:,}", "Answers that could not be used. They score the minimum; none is dropped."),
     ]
+    if now.verdict_cap:
+        unread = f" {now.unread:,} gave no score." if now.unread else ""
+        meaning = f"Calls of judging models, {words.usd(now.verdict_usd)} of the dollars.{unread}"
+        shown.append(("Verdicts", f"{now.verdicts:,} of {now.verdict_cap:,}", meaning))
     if now.lost:
         shown.append(("Lost", f"{now.lost:,}", "Calls in flight when a process died. They count as bought."))
     return shown

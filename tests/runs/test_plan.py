@@ -1,7 +1,10 @@
 """Plan and spend agree: what is said before the start is what the run then does."""
 
+import json
+
 import pytest
 
+from iapo_core.environments.live import LiveSettings
 from iapo_core.environments.live_task import LiveTask
 from iapo_core.events import Pulled
 from iapo_core.optimize import start
@@ -9,8 +12,8 @@ from iapo_core.runs.catalogue import task_entry
 from iapo_core.runs.ledger import spending
 from iapo_core.runs.plan import SpendPlan, dollars_of
 from iapo_core.runs.worker import ensure_finished
-from iapo_core.task_file import read_task
-from tests.faults.living import CANARY, SLOT, clever, live_config
+from iapo_core.task_file import parse_task, read_task
+from tests.faults.living import CANARY, SLOT, clever, live_config, task_json
 from tests.faults.server import FaultServer
 
 PRICES = {"usd_per_million_prompt": 3.0, "usd_per_million_completion": 11.0}
@@ -69,3 +72,14 @@ def test_an_unknown_price_is_said(store, server):
     assert plan.dollars.unknown == ("openai/ok",)
     assert plan.worst_usd != plan.worst_usd
     assert plan.can_keep_caps
+
+
+def test_judges_are_part_of_the_dollars(store, home):
+    judge = {"id": "kind", "scorer": "judge", "params": {"rubric": "Is it kind?", "model": "openai/ok", "max_tokens": 16}}
+    plain = parse_task(task_json())
+    judged = parse_task(task_json(objectives=[*json.loads(task_json())["objectives"], judge]))
+    settings = LiveSettings(api_base="http://127.0.0.1:1/v1", api_key_env=SLOT, **PRICES)
+    without, with_judge = dollars_of(store, plain, settings), dollars_of(store, judged, settings)
+    assert (without.n_judges, with_judge.n_judges) == (0, 1)
+    assert (with_judge.worst > without.worst + 16 * 11.0 / 1e6).all()
+    assert (with_judge.expected > without.expected).all()
