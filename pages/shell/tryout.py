@@ -141,13 +141,15 @@ def show(task: Task, rows: Sequence[Tried]) -> None:
         by_candidate.setdefault(row.candidate, []).append(row)
     with st.container(horizontal=True):
         for name, own in by_candidate.items():
-            dollars = tries.usd_per_thousand(own)
+            dollars, unit = tries.usd_per_thousand(own), words.escape(task.cost.unit)
+            is_known = dollars == dollars
+            cost = 1000 * sum(row.completion.cost for row in own) / len(own)
             st.metric(
                 f"1,000 queries, {words.escape(name)}",
-                f"{words.cost(dollars)} $",
+                f"{words.cost(dollars)} $" if is_known else words.cost(cost),
                 border=True,
                 help="At N = 1, by the mean of these completions; N completions per query cost N times that. "
-                "A dash where no price is known.",
+                + ("" if is_known else f"No price in dollars is known, so it is counted in {unit}."),
             )
     st.dataframe(_table(task, rows), hide_index=True, key="tryout-table")
     scorer = make_scorer(task.objectives[0])

@@ -151,6 +151,10 @@ def test_a_recorded_task_is_read_for_free(show, store, tmp_path, name, n_texts):
     assert "looking at them costs nothing" in said(app)
     assert not app.button
     assert len(app.code) == n_texts
+    frame = app.dataframe[0].value
+    assert list(frame["Tokens"]) == [30 if name == tiny.VOTE else 15] * 3
+    # 20 or 5 completion tokens at 0.01 each, times 1,000; no price in dollars is known
+    assert app.metric[0].value == ("200" if name == tiny.VOTE else "50")
     assert ("Vote" in app.dataframe[0].value.columns) == (name == tiny.VOTE)
 
 
