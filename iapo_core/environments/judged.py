@@ -16,8 +16,7 @@ from iapo_core.environments.endpoints import identity_of
 from iapo_core.environments.live import Answer, CompletionSource, Key, LiveSettings, Wanted
 from iapo_core.environments.live_task import LiveTask
 from iapo_core.environments.recorded import Completion
-from iapo_core.errors import LiveError
-from iapo_core.scorers import Judge, make_scorer
+from iapo_core.scorers import make_scorer
 from iapo_core.scorers.golds import gold_votes
 from iapo_core.task import Task
 from iapo_core.utility import rewards
@@ -50,11 +49,6 @@ class JudgedTask(LiveTask):
         super().__init__(task, seed=seed)
         self._settings, self._store = settings, store
         self._scorers = [make_scorer(objective) for objective in task.objectives]
-        if judge := next((o for o, s in zip(task.objectives, self._scorers, strict=True) if isinstance(s, Judge)), None):
-            raise LiveError(
-                f"The objective {judge.id!r} asks a model for verdicts, which live runs do not buy yet, so nothing was bought; choose "
-                "another scorer."
-            )
         self._codes: dict[str, int] = {}
         self._gold = self._golds()
         self._taken: Counter[str] = Counter()

@@ -208,15 +208,6 @@ def test_a_test_does_not_wait_for_a_run_that_a_worker_is_busy_with(store, server
     assert store.run(run_id).state == "finished"
 
 
-def test_a_judge_stops_in_words_before_anything_is_bought(store, server, no_worker):
-    judge = {**JUDGE, "params": {"model": "openai/ok", "api_base": server.base, "api_key_env": SLOT}}
-    changes = {"strategy": "best_of_n", "objectives": [judge], "contexts": [{"id": "c", "weights": {"style": 1}}]}
-    run = done(store, tries.cut(task_at(server, **changes), [0]))
-    assert run.state == "failed"
-    assert "'style' asks a model for verdicts" in run.message
-    assert server.stats.requests == 0
-
-
 def test_a_failed_completion_is_shown_with_its_error(store, server, no_worker):
     rows = tries.results(store, done(store, tries.cut(task_at(server, model="openai/null@1"), [2])))
     errors = [row for row in rows if row.completion.error]
