@@ -68,6 +68,20 @@ def test_an_interrupted_bench_goes_on_where_it_stopped(tmp_path):
     assert grown.n_cells == 12
 
 
+def test_margins_are_judged_and_older_files_that_did_not_are_read(tmp_path):
+    import pyarrow.parquet as pq
+
+    out = tmp_path / "bench.parquet"
+    rows = sweep(n_runs=4, names="psst").finish(out, InProcess())
+    assert sum(row["differences_judged"] for row in rows) > 0
+    assert all(0 <= row["differences_covered"] <= row["differences_judged"] <= 27 for row in rows)
+    table_ = pq.read_table(out)
+    pq.write_table(table_.drop_columns(["differences_judged", "differences_covered"]), out)
+    older = read_rows(out)
+    assert [row["acr"] for row in older] == [row["acr"] for row in rows]
+    assert {row["differences_judged"] for row in older} == {0}
+
+
 def test_another_seed_and_foreign_files_are_refused(tmp_path):
     out = tmp_path / "bench.parquet"
     sweep(n_runs=1, names="random").finish(out, InProcess())
