@@ -47,6 +47,7 @@ def test_files_become_a_task_in_the_catalogue(start_server, open_page, tmp_path)
     page.wait_for_selector("textarea.gdg-input", timeout=20_000)
     page.keyboard.press("Control+A")
     page.keyboard.type("bare")
+    page.wait_for_timeout(500)  # the grid takes over what stands in its box a moment later
     page.keyboard.press("Enter")
     page.fill(".st-key-draft-title input", "Even numbers")
     page.keyboard.press("Enter")
