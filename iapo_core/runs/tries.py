@@ -13,24 +13,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from iapo_core.environment import split_queries
-from iapo_core.environments.endpoints import endpoint_of
 from iapo_core.environments.live import LiveSettings
-from iapo_core.environments.prices import Price, price_of
+from iapo_core.environments.prices import price_of
 from iapo_core.environments.recorded import Completion
 from iapo_core.errors import LiveError, TaskError
 from iapo_core.policy import candidate_name
 from iapo_core.runs.catalogue import TRY, keep_try, task_fingerprint
 from iapo_core.runs.config import RunConfig
 from iapo_core.runs.evidence import evidence_environment
+from iapo_core.runs.plan import dollars_of
 from iapo_core.runs.rows import RunRow
 from iapo_core.runs.store import Store
 from iapo_core.runs.worker import start_keyed_worker
-from iapo_core.scorers import Judge, make_scorer
-from iapo_core.task import DecodingConfig, Excluded, Query, Task
+from iapo_core.task import Excluded, Query, Task
 
 N_QUERIES = 3
 MAX_CANDIDATES = 3
-_JUDGED = "x" * 4  # a token of a completion that a judge is shown, as bytes
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,7 @@ class Plan:
 
     n_completions: int
     n_verdicts: int
+    expected_usd: float
     worst_usd: float
     sources: tuple[str, ...]
     unpriced: tuple[str, ...]
@@ -106,34 +105,26 @@ def settings(max_usd: float | None = None) -> LiveSettings:
         raise LiveError(f"The dollar cap is an amount above 0, not {max_usd}.") from error
 
 
-def plan(task: Task, live: LiveSettings) -> Plan:
+def plan(store: Store, task: Task, live: LiveSettings) -> Plan:
     """Say what a test of a cut task can cost, before anything is bought.
 
     Raises:
         LiveError: If a dollar cap has no price to count by.
     """
-    tried, _ = tried_queries(task)
-    calls: list[tuple[DecodingConfig, Price, float]] = []
-    for prompt, decoding in task.candidates:
-        price = endpoint_of(decoding, live).price
-        calls += [(decoding, price, price.worst_usd(decoding.messages(prompt, q.fields), decoding.max_tokens)) for q in tried]
-    n_completions = len(calls)
-    for judge in [scorer for scorer in map(make_scorer, task.objectives) if isinstance(scorer, Judge)]:
-        price = endpoint_of(judge.decoding, live).price
-        for _, decoding in task.candidates:
-            asked = [judge.messages(_JUDGED * decoding.max_tokens, query) for query in tried]
-            calls += [(judge.decoding, price, price.worst_usd(messages, judge.decoding.max_tokens)) for messages in asked]
-    unpriced = tuple(sorted({decoding.model for decoding, price, _ in calls if not price.is_known}))
-    if unpriced and live.max_usd is not None:
+    dollars, n_queries = dollars_of(store, task, live), len(tried_queries(task)[0])
+    if dollars.unknown and live.max_usd is not None:
         raise LiveError(
-            f"The price of {unpriced[0]!r} is not known, so a dollar cap cannot be kept; give its price with its decoding config."
+            f"The price of {dollars.unknown[0]!r} is not known, so a dollar cap cannot be kept; give its price with its decoding "
+            "config."
         )
+    n_completions = n_queries * len(task.candidates)
     return Plan(
         n_completions=n_completions,
-        n_verdicts=len(calls) - n_completions,
-        worst_usd=math.nan if unpriced else sum(usd for _, _, usd in calls),
-        sources=tuple(sorted({price.source for _, price, _ in calls if price.is_known})),
-        unpriced=unpriced,
+        n_verdicts=n_completions * dollars.n_judges,
+        expected_usd=float(n_queries * dollars.expected.sum()),
+        worst_usd=float(n_queries * dollars.worst.sum()),
+        sources=dollars.sources,
+        unpriced=dollars.unknown,
     )
 
 
@@ -150,7 +141,7 @@ def begin(store: Store, task: Task, live: LiveSettings, keys: Mapping[str, str])
     Raises:
         IapoError: If the task or the key cannot be used.
     """
-    plan(task, live)
+    plan(store, task, live)
     task_id = keep_try(task)
     config = RunConfig(
         task=task_id,

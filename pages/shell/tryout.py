@@ -72,7 +72,7 @@ def _live(task: Task) -> None:
         help="Spending never passes it.",
     )  # fmt: skip
     live = tries.settings(max_usd)
-    _cost(tries.plan(task, live))
+    _cost(tries.plan(session.store(), task, live))
     keys.ask(task, live)
     held, lacking = keys.held(task, live), keys.missing(task, live)
     run = _run(tries.run_id_of(task, live))
@@ -108,7 +108,7 @@ def _cost(plan: Plan) -> None:
         models = ", ".join(map(words.escape, plan.unpriced))
         price = f"The price of {models} is not known, so dollars are not counted; give it with the decoding config."
     else:
-        price = f"That is at most about {plan.worst_usd:.4f} dollars, by {words.escape('; '.join(plan.sources))}."
+        price = f"That is about {plan.expected_usd:.4f} dollars, at most {plan.worst_usd:.4f}, by {words.escape('; '.join(plan.sources))}."
     st.caption(f"Buys at most {calls}, less what is stored already. {price}")
 
 

@@ -92,33 +92,34 @@ def test_a_cut_names_candidates_with_several_configs():
     assert [(p.id, d.id) for p, d in small.candidates] == [("p0", "a"), ("p1", "b")]
 
 
-def test_the_plan_counts_calls_and_the_most_they_can_cost(server):
+def test_the_plan_counts_calls_and_the_most_they_can_cost(store, server):
     task = tries.cut(task_at(server), [0, 1])
-    plan = tries.plan(task, tries.settings())
-    n_bytes = sum(len(p.render(q.fields)[0]["content"]) + 16 for p in task.prompts for q in tries.tried_queries(task)[0])
+    plan = tries.plan(store, task, tries.settings())
+    longest = [max(len(p.render(q.fields)[0]["content"]) + 16 for q in task.queries) for p in task.prompts]
     assert (plan.n_completions, plan.n_verdicts) == (6, 0)
-    assert plan.worst_usd == pytest.approx(n_bytes * 1e-6 + 6 * 8 * 2e-6)
+    assert plan.worst_usd == pytest.approx(3 * sum(longest) * 1e-6 + 6 * 8 * 2e-6)  # no token is shorter than a byte
+    assert 0 < plan.expected_usd < plan.worst_usd
     assert plan.sources == ("the price given in the task",)
     assert plan.unpriced == ()
 
 
-def test_a_judge_is_planned_with_its_calls(server):
+def test_a_judge_is_planned_with_its_calls(store, server):
     judge = {**JUDGE, "params": {"model": "openai/judge", "usd_per_million_prompt": 1.0, "usd_per_million_completion": 1.0}}
     task = tries.cut(
         task_at(server, strategy="best_of_n", objectives=[judge], contexts=[{"id": "c", "weights": {"style": 1}}]), [0]
     )
-    plan = tries.plan(task, tries.settings())
+    plan = tries.plan(store, task, tries.settings())
     assert (plan.n_completions, plan.n_verdicts) == (3, 3)
     assert plan.worst_usd > 3 * 200 * 1e-6  # three verdicts of up to 200 tokens
 
 
-def test_an_unknown_price_is_said_and_refuses_a_cap(server):
+def test_an_unknown_price_is_said_and_refuses_a_cap(store, server):
     task = tries.cut(live_task(model="openai/unheard-of"), [0])
-    plan = tries.plan(task, tries.settings())
+    plan = tries.plan(store, task, tries.settings())
     assert math.isnan(plan.worst_usd)
     assert plan.unpriced == ("openai/unheard-of",)
     with pytest.raises(LiveError, match="price of 'openai/unheard-of' is not known, so a dollar cap cannot be kept"):
-        tries.plan(task, tries.settings(max_usd=1.0))
+        tries.plan(store, task, tries.settings(max_usd=1.0))
     with pytest.raises(LiveError, match="an amount above 0, not -1"):
         tries.settings(max_usd=-1.0)
 
