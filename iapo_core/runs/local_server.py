@@ -27,6 +27,7 @@ KEY_SLOT = "IAPO_LOCAL_MODEL_KEY"  # only ever filled in memory: the server make
 SLOTS = 16
 IDLE_S = 1800.0
 _STALE_S = 120.0
+_ANSWER_S = 5.0
 _CHILDREN: list[subprocess.Popen[str]] = []
 _FETCHERS: list[subprocess.Popen[bytes]] = []
 
@@ -89,7 +90,7 @@ def running() -> LocalServer | None:
         server = LocalServer(noted["pid"], Served(noted["base_url"], noted["api_key"]), noted["slots"], noted["started_at"])
     except (OSError, ValueError, KeyError):
         return None
-    return server if _answers(server.served) else None
+    return server if _answers(server) else None
 
 
 def ensure(*, slots: int = SLOTS, threads: int | None = None, idle_s: float = IDLE_S) -> LocalServer:
@@ -131,7 +132,7 @@ def stop() -> bool:
     with suppress(ProcessLookupError):
         os.kill(server.pid, signal.SIGTERM)
     until = time.monotonic() + 10
-    while time.monotonic() < until and _answers(server.served):
+    while time.monotonic() < until and _answers(server):
         time.sleep(0.05)
     _file().unlink(missing_ok=True)
     return True
@@ -208,18 +209,26 @@ def _note(server: LocalServer) -> None:
     draft.replace(_file())
 
 
-def _answers(served: Served) -> bool:
-    """Ask something that only the right key gets an answer to."""
+def _answers(server: LocalServer) -> bool:
+    """Ask something that only the right key gets an answer to; one that is too busy to answer in time is up as well."""
     request = urllib.request.Request(  # noqa: S310 - an address that we wrote ourselves
-        served.base_url.removesuffix("/v1") + "/tokenize",
+        server.served.base_url.removesuffix("/v1") + "/tokenize",
         data=b'{"content": ""}',
-        headers={"Authorization": f"Bearer {served.api_key}", "Content-Type": "application/json"},
+        headers={"Authorization": f"Bearer {server.served.api_key}", "Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:  # noqa: S310
             return bool(answer.status == 200)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        return isinstance(getattr(error, "reason", error), TimeoutError) and _lives(server.pid)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
         return False
+    return True
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """One server per data folder: started once, found again, ended by a wish; a stand-in answers where llama.cpp would."""
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -99,6 +100,17 @@ def test_a_stranger_at_the_address_is_not_taken_for_ours(launched):
     assert local_server.running() is None
     assert not local_server.stop()
     assert launched[0].poll() is None
+
+
+def test_a_server_that_is_too_busy_to_answer_is_not_doubled(launched, monkeypatch):
+    server = local_server.ensure()
+    monkeypatch.setattr(local_server, "_ANSWER_S", 0.2)
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        assert local_server.ensure() == server
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    assert len(launched) == 1
 
 
 def test_a_lock_that_was_left_behind_is_broken(launched):
