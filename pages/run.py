@@ -81,7 +81,7 @@ def controls(run: RunRow) -> None:
             help="The pick per context and why.",
         ):
             st.switch_page(sitemap.RESULTS, query_params={"run": run.id})
-        if not run.is_active:
+        if not run.is_active and (run.config.live is None or run.state != "stopped"):  # a paused purchase is resumed
             st.button(
                 "Run again",
                 icon=":material/replay:",

@@ -74,10 +74,10 @@ def picks(run: RunRow, found: Evidence) -> None:
                 "Context": found.context_titles.get(choice.context, choice.context),
                 "Prompt": found.titles.get(choice.candidate, choice.candidate),
                 "N": choice.n,
-                "Held-out utility": None if known is None else known.value,
+                "Held-out utility": "–" if known is None else words.number(known.value),
                 "95 % interval": "not checked" if known is None else words.interval(known.low, known.high),
                 "Held-out queries": 0 if known is None else known.n_queries,
             }
         )
-    utility = st.column_config.NumberColumn(format="%.3f", help="Mean score after cost, on queries that no round saw.")
+    utility = st.column_config.TextColumn(help="Mean score after cost, on queries that no round saw.")
     st.dataframe(rows, hide_index=True, key="live-picks", column_config={"Held-out utility": utility})
