@@ -249,7 +249,7 @@ class Task(_Value):
             if missing := sorted(prompt.placeholders - shared):
                 yield (
                     f"prompts row {row} ({prompt.id!r}) asks for {_listed(missing)}, which not every query has; "
-                    f"fields that every query has: {_listed(shared)}{_meant(missing[0], shared)}"
+                    f"fields that every query has: {_listed(shared)}{_meant(missing, shared)}"
                 )
             if prompt.messages[-1].role != "user":
                 yield f"prompts row {row} ({prompt.id!r}) must end with a user turn, which the model answers"
@@ -292,7 +292,7 @@ def _listed(names: Iterable[str]) -> str:
     return (head or "none") + (f" and {len(ordered) - 12} more" if len(ordered) > 12 else "")
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
-    """Return what to do about a field that is not there: the likely one, or how to write the braces themselves."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {{{near[0]}}}?" if near else f"; write {{{{{name}}}}} for the braces themselves"
+def _meant(missing: list[str], known: Iterable[str]) -> str:
+    """Return what to do about fields that are not there: the likely one, or how to write the braces themselves."""
+    near = [found for name in missing for found in difflib.get_close_matches(name, list(known), n=1)]
+    return f"; did you mean {{{near[0]}}}?" if near else f"; write {{{{{missing[0]}}}}} for the braces themselves"

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from tests.e2e.test_browser import off_origin, settle, unexpected
+from tests.pages import tiny
 
 pytestmark = pytest.mark.browser
 PROMPTS = 'id,template\nplain,"{question}"\nword,"In one word: {question}"\nlong,one,two\n'
@@ -73,3 +74,24 @@ def test_files_become_a_task_in_the_catalogue(start_server, open_page, tmp_path)
     assert unexpected(page) == []
     page.click(".st-key-task-run button")
     page.wait_for_selector("h1:has-text('Set up a run')", timeout=60_000)
+
+
+def test_bait_in_a_draft_fetches_nothing(hostile, open_page):
+    server, _ = hostile
+    page = open_page()
+    page.goto(f"{server.origin}/task?task={tiny.HOSTILE}")
+    page.click(".st-key-task-duplicate button", timeout=60_000)
+    page.wait_for_selector(".st-key-trouble", timeout=60_000)
+    for section in ("Queries", "Models and decoding", "Objectives", "Contexts", "Prompts"):
+        settle(page)
+        page.click(f".st-key-edit button:has-text('{section}')")
+        settle(page)
+    page.click("text=Edit a prompt turn by turn")
+    page.click(".st-key-draft-close button")
+    page.wait_for_selector(".st-key-task-drafts", timeout=60_000)
+    page.click(".st-key-task-drafts button")
+    page.wait_for_timeout(1_000)  # whatever wants to be fetched is asked for by now
+    assert off_origin(page, server) == []
+    assert page.locator("a[href*='evil.invalid'], img[src*='evil.invalid']").count() == 0
+    assert page.locator("[data-testid=stException]").count() == 0
+    assert unexpected(page) == []

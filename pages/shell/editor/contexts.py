@@ -10,7 +10,7 @@ import streamlit as st
 from iapo_core.errors import IapoError
 from iapo_core.grids import free_name, n_mixes, numbers, weight_grid
 from iapo_core.runs.drafts import Draft
-from pages.shell import session
+from pages.shell import session, words
 from pages.shell.editor import state, table
 
 Rows = list[dict[str, Any]]
@@ -45,7 +45,7 @@ def draw(draft: Draft) -> None:
             ),
         },
     )
-    st.caption(f"{len(draft['contexts']):,} contexts. Cost is counted in {draft['cost'].get('unit', 'units')}.")
+    st.caption(f"{len(draft['contexts']):,} contexts. Cost is counted in {words.escape(draft['cost']['unit'])}.")
 
 
 def _frame(rows: Rows, titles: dict[str, str]) -> pd.DataFrame:
