@@ -78,6 +78,11 @@ def _drive(store: Store, config: RunConfig, access: Access, *, is_quiet: bool) -
             f"\nRun {run_id} {run.state}: {now.bought:,} completions bought ({now.failed:,} failed, {now.lost:,} lost), "
             f"{now.reused:,} reused, {dollars}; {time.perf_counter() - began:.1f} s."
         )
+        if now.verdict_cap:
+            print(
+                f"{now.verdicts:,} of at most {now.verdict_cap:,} judge calls bought ({now.unread:,} gave no grade, "
+                f"{now.verdicts_lost:,} lost), {now.verdict_usd:.6f} $ of the dollars."
+            )
     if run.policy is None:
         raise RunError(run.message or f"Run {run_id} is {run.state} without a policy; what was bought is kept.")
     if run.message and not is_quiet:

@@ -122,16 +122,26 @@ def identity_of(decoding: DecodingConfig, settings: LiveSettings) -> str | None:
     return decoding.api_base
 
 
+def called_configs(task: Task) -> tuple[DecodingConfig, ...]:
+    """Return all decoding configs of a live task, then those of its judges in the order of their objectives.
+
+    Raises:
+        ScorerError: If a scorer cannot be made.
+    """
+    judges = (scorer.decoding for scorer in map(make_scorer, task.objectives) if isinstance(scorer, Judge))
+    return (*task.decoding, *judges)
+
+
 def key_slots(task: Task, settings: LiveSettings) -> dict[str, bool]:
     """Return the variables in which a live task's keys stand, judges' too, and whether each is set in this environment.
 
     Raises:
         ScorerError: If a scorer cannot be made.
     """
-    judges = (scorer.decoding for scorer in map(make_scorer, task.objectives) if isinstance(scorer, Judge))
     used = {decoding.id for _, decoding in task.candidates}
-    called = [*(decoding for decoding in task.decoding if decoding.id in used), *judges]
-    slots = (endpoint_of(decoding, settings).slot for decoding in called)
+    n_own = len(task.decoding)
+    called = [config for d, config in enumerate(called_configs(task)) if d >= n_own or config.id in used]
+    slots = (endpoint_of(config, settings).slot for config in called)
     return {slot: bool(os.environ.get(slot, "").strip()) for slot in slots if slot is not None}
 
 

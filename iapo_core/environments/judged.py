@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -16,12 +17,14 @@ from iapo_core.environments.endpoints import identity_of
 from iapo_core.environments.live import Answer, CompletionSource, Key, LiveSettings, Wanted
 from iapo_core.environments.live_task import LiveTask
 from iapo_core.environments.recorded import Completion
-from iapo_core.scorers import make_scorer
+from iapo_core.errors import LiveError
+from iapo_core.scorers import Judge, make_scorer
 from iapo_core.scorers.golds import gold_votes
-from iapo_core.task import Task
+from iapo_core.task import DecodingConfig, Task
 from iapo_core.utility import rewards
 
 Cell = tuple[int, int]  # candidate, query
+Messages = tuple[dict[str, str], ...]
 
 
 class Drawn(NamedTuple):
@@ -49,6 +52,9 @@ class JudgedTask(LiveTask):
         super().__init__(task, seed=seed)
         self._settings, self._store = settings, store
         self._scorers = [make_scorer(objective) for objective in task.objectives]
+        self._judges = {k: scorer for k, scorer in enumerate(self._scorers) if isinstance(scorer, Judge)}
+        self._configs = (*task.decoding, *(judge.decoding for judge in self._judges.values()))  # all that are called
+        self._tally: Counter[str] = Counter()  # shared by the copies of `for_run`: the held-out check is part of the run
         self._codes: dict[str, int] = {}
         self._gold = self._golds()
         self._taken: Counter[str] = Counter()
@@ -113,17 +119,43 @@ class JudgedTask(LiveTask):
         prompt, d = self._pairs[candidate]
         decoding, asked = self.task.decoding[d], self.task.queries[query]
         messages = tuple(decoding.messages(prompt, asked.fields))
+        cell = self._cell(decoding, messages)
+        key = Key(cell, self._taken[cell])
+        self._taken[cell] += 1
+        return Wanted(key, self._worst_usd(d, messages), decoding.model, prompt.id, asked.id, messages, d)
+
+    def _cell(self, decoding: DecodingConfig, messages: Messages) -> str:
+        """Return the hash of what is asked of which model."""
         identity = [
             decoding.model_dump(mode="json", include={"model", "temperature", "top_p", "max_tokens"}),
             identity_of(decoding, self._settings),
             messages,
         ]
-        cell = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        key = Key(cell, self._taken[cell])
-        self._taken[cell] += 1
-        return Wanted(key, self._worst_usd(d, messages), decoding.model, prompt.id, asked.id, messages, d)
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
-    def _worst_usd(self, decoding: int, messages: tuple[dict[str, str], ...]) -> float:
+    def _asked(self, k: int, answer: Answer, query: int) -> Wanted:
+        """Return what a judge is asked about a completion; equal completions of a query share their verdict."""
+        judge, asked = self._judges[k], self.task.queries[query]
+        messages = tuple(judge.messages(answer.text, asked))
+        d = len(self.task.decoding) + list(self._judges).index(k)
+        key = Key(self._cell(judge.decoding, messages), 0)
+        objective = self.task.objectives[k].id
+        return Wanted(key, self._worst_usd(d, messages), judge.decoding.model, objective, asked.id, messages, d, kind="verdict")
+
+    def _verdicts(self, asked: list[Wanted]) -> Mapping[Key, Answer]:
+        """Return the judges' replies.
+
+        Raises:
+            LiveError: If one is not stored: the run had not come so far.
+        """
+        stored = self._store.load(sorted({one.key.cell for one in asked}))
+        if missing := next((one for one in asked if one.key not in stored), None):
+            raise LiveError(
+                f"A verdict of objective {missing.prompt!r} on query {missing.query!r} is not stored; resume the run to buy it."
+            )
+        return stored
+
+    def _worst_usd(self, decoding: int, messages: Messages) -> float:
         """Return the most that a call can cost; nothing is called here."""
         return 0.0
 
@@ -143,7 +175,18 @@ class JudgedTask(LiveTask):
         )
 
     def _judged(self, answers: list[list[Answer]], queries: list[int]) -> tuple[FloatArray, IntArray, FloatArray, int]:
-        """Score rows of completions in the order asked for, never in that of arrival; padding costs and votes nothing."""
+        """Score rows of completions in the order asked for, never in that of arrival; padding costs and votes nothing.
+
+        A verdict that gives no score scores the objective's minimum.
+        """
+        asked = {
+            (i, j, k): self._asked(k, answer, query)
+            for i, (row, query) in enumerate(zip(answers, queries, strict=True))
+            for j, answer in enumerate(row)
+            for k in self._judges
+            if answer.error is None
+        }
+        verdicts = self._verdicts(list(asked.values())) if asked else {}
         width = max(map(len, answers), default=0)
         scores = np.zeros((len(answers), width, len(self._scorers)))
         votes = np.full((len(answers), width), NO_VOTE, dtype=np.int32)
@@ -157,11 +200,19 @@ class JudgedTask(LiveTask):
                     scores[i, j] = self.objective_ranges[:, 0]
                     n_failed += 1
                     continue
-                found = [scorer.score(answer.text, query) for scorer in self._scorers]
+                found = [
+                    self._graded(k, verdicts[asked[i, j, k].key]) if k in self._judges else scorer.score(answer.text, query)
+                    for k, scorer in enumerate(self._scorers)
+                ]
                 scores[i, j] = np.clip(found, self.objective_ranges[:, 0], self.objective_ranges[:, 1])
                 if self.strategy != "best_of_n" and (vote := self._scorers[0].extract(answer.text, query)) is not None:
                     votes[i, j] = self._codes.setdefault(vote.casefold(), len(self._codes))
         return scores, votes, costs, n_failed
+
+    def _graded(self, k: int, verdict: Answer) -> float:
+        grade = self._judges[k].read(verdict.text) if verdict.error is None else None
+        self._tally["unread"] += grade is None
+        return float(self.objective_ranges[k, 0]) if grade is None else grade
 
     def _cost(self, answer: Answer) -> float:
         return self.task.cost.cost(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
@@ -15,7 +14,7 @@ from iapo_core.environment import Outcomes, Pulls
 from iapo_core.environments.calls import Caller
 from iapo_core.environments.endpoints import Endpoint, endpoint_of
 from iapo_core.environments.judged import JudgedTask
-from iapo_core.environments.live import CompletionStore, LiveSettings, Progress, Wanted, check_base
+from iapo_core.environments.live import Answer, CompletionStore, Key, LiveSettings, Progress, Wanted, check_base
 from iapo_core.environments.purchase import Purchase
 from iapo_core.environments.throttle import Throttle
 from iapo_core.errors import LiveError
@@ -33,7 +32,7 @@ class LlmEnvironment(JudgedTask):
         store: Where they are kept.
         seed: Splits the queries.
         keys: Keys in memory by the name of their slot; else those of the environment.
-        endpoints: Where each decoding config is reached; what the settings say where it is None.
+        endpoints: Where each of `endpoints.called_configs` is reached; what the settings say where it is None.
         is_leaving: Asked while buying; True interrupts it.
         is_trusted: True where the person who runs this process chose models and the settings' base URL.
     """
@@ -53,13 +52,13 @@ class LlmEnvironment(JudgedTask):
         super().__init__(task, settings, store, seed=seed)
         self._store: CompletionStore = store
         self._is_leaving = is_leaving
-        self._endpoints = tuple(endpoints or (endpoint_of(decoding, settings) for decoding in task.decoding))
+        self._endpoints = tuple(endpoints or (endpoint_of(decoding, settings) for decoding in self._configs))
         self.prices = tuple(endpoint.price for endpoint in self._endpoints)
-        self._called = sorted({d for _, d in self._pairs})  # rows of decoding configs that stand in some candidate
+        judges = range(len(task.decoding), len(self._configs))
+        self._called = sorted({*(d for _, d in self._pairs), *judges})  # rows of configs of a candidate or a judge
         self._check(is_trusted)
         self._keys = {d: self._endpoints[d].key(keys or {}) for d in self._called}
         self._throttles: dict[tuple[str, str | None], Throttle] = {}
-        self._tally: Counter[str] = Counter()  # shared by the copies of `for_run`: the held-out check is part of the run
         self._rng = np.random.default_rng([seed, 0x11E5])  # for the jitter of waits alone
 
     def _check(self, is_trusted: bool) -> None:
@@ -89,49 +88,63 @@ class LlmEnvironment(JudgedTask):
         """
         wanted = self._wanted(pulls)
         flat = [one for row in wanted for one in row]
-        cells = sorted({one.key.cell for one in flat})
-        stored = self._store.load(cells)
-        while missing := [one for one in flat if one.key not in stored]:  # again what was lost meanwhile, by a stall of ours
-            found = sum(stored[one.key].is_reused for one in flat if one.key in stored)
-            self._buy_in_thread(missing, self._tally["reused"] + found)
-            stored = self._store.load(cells)
+        stored = self._bought(flat)
         n_reused = sum(stored[one.key].is_reused for one in flat)
         self._tally["reused"] += n_reused
+        outcomes = self._outcomes(pulls, [[stored[one.key] for one in row] for row in wanted], n_reused)
         self._store.exchange([], [], [], self._progress())
-        return self._outcomes(pulls, [[stored[one.key] for one in row] for row in wanted], n_reused)
+        return outcomes
+
+    def _verdicts(self, asked: list[Wanted]) -> Mapping[Key, Answer]:
+        return self._bought(list({one.key: one for one in asked}.values()))
+
+    def _bought(self, wanted: list[Wanted]) -> Mapping[Key, Answer]:
+        """Return what is wanted from the store, after buying what is missing there."""
+        cells = sorted({one.key.cell for one in wanted})
+        stored = self._store.load(cells)
+        while missing := [one for one in wanted if one.key not in stored]:  # again what was lost meanwhile, by a stall of ours
+            self._buy_in_thread(missing, sum(stored[one.key].is_reused for one in wanted if one.key in stored))
+            stored = self._store.load(cells)
+        return stored
 
     def _worst_usd(self, decoding: int, messages: tuple[dict[str, str], ...]) -> float:
-        return self.prices[decoding].worst_usd(messages, self.task.decoding[decoding].max_tokens)
+        return self.prices[decoding].worst_usd(messages, self._configs[decoding].max_tokens)
 
-    def _buy_in_thread(self, missing: list[Wanted], n_reused: int) -> None:
+    def _buy_in_thread(self, missing: list[Wanted], n_found: int) -> None:
         """Buy in a thread of its own, which has no event loop yet and no error in hand that would blur the errors of calls."""
         is_interrupted = threading.Event()
         with ThreadPoolExecutor(1) as pool:
-            buying = pool.submit(lambda: asyncio.run(self._buy(missing, n_reused, is_interrupted)))
+            buying = pool.submit(lambda: asyncio.run(self._buy(missing, n_found, is_interrupted)))
             try:
                 buying.result()
             except BaseException:
                 is_interrupted.set()  # Ctrl-C reaches this thread alone; what is in flight is waited for and kept
                 raise
 
-    async def _buy(self, missing: list[Wanted], n_reused: int, is_interrupted: threading.Event) -> None:
+    async def _buy(self, missing: list[Wanted], n_found: int, is_interrupted: threading.Event) -> None:
         callers = {d: self._caller(d) for d in self._called}
         try:
 
             def leaving() -> bool:
                 return is_interrupted.is_set() or self._is_leaving()
 
-            await Purchase(self._store, callers, self._settings.concurrency, leaving, self._progress(n_reused)).buy(missing)
+            await Purchase(
+                self._store,
+                callers,
+                self._settings.concurrency,
+                leaving,
+                self._progress(n_found if missing[0].kind == "completion" else 0),
+            ).buy(missing)
         finally:
             for caller in callers.values():
                 await caller.close()
 
-    def _progress(self, n_reused: int | None = None) -> Progress:
-        return Progress(n_reused=self._tally["reused"] if n_reused is None else n_reused, n_unread=self._tally["unread"])
+    def _progress(self, n_found: int = 0) -> Progress:
+        return Progress(n_reused=self._tally["reused"] + n_found, n_unread=self._tally["unread"])
 
     def _caller(self, d: int) -> Caller:
         endpoint = self._endpoints[d]
         new = Throttle(self._settings.concurrency, self._settings.rate_limits(endpoint.model))
         throttle = self._throttles.setdefault((endpoint.model, endpoint.api_base), new)
         throttle.begin()
-        return Caller(self.task.decoding[d], endpoint, self._settings, self._keys[d], throttle, self._rng)
+        return Caller(self._configs[d], endpoint, self._settings, self._keys[d], throttle, self._rng)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from iapo_core.environment import Environment
-from iapo_core.environments.endpoints import endpoint_of
+from iapo_core.environments.endpoints import called_configs, endpoint_of
 from iapo_core.environments.live import LiveSettings
 from iapo_core.environments.llm import LlmEnvironment
 from iapo_core.errors import RunError
@@ -49,12 +49,14 @@ def open_live(store: Store, claim: Claim, config: RunConfig, access: Access, is_
     settings: LiveSettings | None = config.live
     if settings is None:
         raise RunError(f"Task {config.task!r} buys its completions, and this run does not say how; start a new one.")
-    ledger = Ledger(store, claim, settings, cap=config.budget)
     task = read_task(task_entry(config.task).path)
-    endpoints = [endpoint_of(decoding, settings) for decoding in task.decoding]
+    configs = called_configs(task)
+    n_own = len(task.decoding)
+    ledger = Ledger(store, claim, settings, cap=config.budget, n_judges=len(configs) - n_own)
+    endpoints = [endpoint_of(one, settings) for one in configs]
     keys = dict(access.keys)
-    for d in {task.decoding.index(decoding) for _, decoding in task.candidates}:
-        if local_server.is_local(task.decoding[d].model):
+    for d in {*(task.decoding.index(decoding) for _, decoding in task.candidates), *range(n_own, len(configs))}:
+        if local_server.is_local(configs[d].model):
             endpoints[d], own = local_server.endpoint()
             keys |= own
     return LlmEnvironment(
