@@ -209,6 +209,20 @@ def test_a_test_does_not_wait_for_a_run_that_a_worker_is_busy_with(store, server
     assert store.run(run_id).state == "finished"
 
 
+def test_a_judges_verdicts_are_bought_once_and_shown(store, server, no_worker):
+    server.text = lambda messages, nth: '{"score": 4, "reason": "fine"}' if "You grade" in messages[0]["content"] else "yes"
+    where = {"api_base": server.base, "api_key_env": SLOT, "usd_per_million_prompt": 1.0, "usd_per_million_completion": 1.0}
+    judge = {**JUDGE, "params": {"model": "openai/ok", **where}}
+    changes = {"strategy": "best_of_n", "objectives": [judge], "contexts": [{"id": "c", "weights": {"style": 1}}]}
+    task = tries.cut(task_at(server, **changes), [0])
+    run = done(store, task)
+    assert (run.state, run.message) == ("finished", "")
+    assert [row.completion.scores for row in tries.results(store, run)] == [(0.75,)] * 3
+    assert server.stats.billed == 6  # three completions and a verdict on each
+    assert done(store, tries.cut(task_at(server, **changes, title="The same"), [0])).id == run.id
+    assert server.stats.billed == 6
+
+
 def test_a_failed_completion_is_shown_with_its_error(store, server, no_worker):
     rows = tries.results(store, done(store, tries.cut(task_at(server, model="openai/null@1"), [2])))
     errors = [row for row in rows if row.completion.error]
