@@ -124,15 +124,23 @@ def test_two_tabs_and_two_workers_pay_for_each_completion_once(dashboard, bought
 
 
 def test_a_typed_key_reaches_the_provider_and_nothing_else(dashboard, bought_from, open_page):
-    bought_from.delay_s = 0.0
     page = open_page()
     heard = []
     page.on("websocket", lambda socket: socket.on("framereceived", lambda payload: heard.append(payload)))
     set_up(page, dashboard, bought_from)
     fill(page, f"key-of-{SLOT}", CANARY)
     begin(page)
+    wait_until(lambda: bought_from.stats.billed >= 60, "sixty completions")
+    kill_workers(dashboard)  # the key dies with the one process that had it
+    page.reload()  # and with the session that typed it
+    page.wait_for_selector(".st-key-keys-wanted", timeout=1000 * PATIENCE_S)
+    settle(page)
+    bought_from.delay_s = 0.0
+    fill(page, f"key-of-{SLOT}", CANARY)
+    page.click(".st-key-resume button")
     page.wait_for_selector("h1:has-text('Finished')", timeout=1000 * PATIENCE_S)
     settle(page)
+    assert bought_from.stats.requests == bought_from.stats.billed <= T + 8
     assert bought_from.stats.keys == {f"Bearer {CANARY}"}
     shown = page.evaluate(
         "() => document.documentElement.outerHTML + [...document.querySelectorAll('input, textarea')].map(box => box.value).join()"
