@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from iapo_core.environments.local_model import MODEL
 from iapo_core.errors import IapoError, StoreError, TaskError
 from iapo_core.runs.catalogue import data_dir
 from iapo_core.runs.local_server import NAME
@@ -25,6 +26,7 @@ from iapo_core.task_file import problems
 
 Draft = dict[str, Any]
 LOCAL_MODEL = NAME
+_RECORDED_MODEL = f"openai/{MODEL}"  # as recordings of the local model name it
 _ID = re.compile(r"[0-9a-f]{12}")
 
 
@@ -69,9 +71,12 @@ def empty() -> Draft:
 
 
 def of_task(task: Task, title: str | None = None) -> Draft:
-    """Return a task as a draft: it buys its completions anew, whatever it was."""
+    """Return a task as a draft: it buys its completions anew, whatever it was; the samples', from the local model again."""
     draft = task.model_dump(mode="json", by_alias=True, exclude={"recording"})
     draft["decoding"] = [{key: value for key, value in row.items() if value is not None} for row in draft["decoding"]]
+    for row in draft["decoding"]:
+        if row["model"] == _RECORDED_MODEL and "api_base" not in row:
+            row["model"] = LOCAL_MODEL
     draft["queries"] = [{key: value for key, value in row.items() if value is not None} for row in draft["queries"]]
     return draft | {"origin": "live", "title": task.title if title is None else title}
 

@@ -62,6 +62,8 @@ def test_a_sample_becomes_a_draft_that_is_a_live_task(home):
     assert found == []
     assert (task.origin, task.title, task.recording) == ("live", "Mine", None)
     assert len(task.prompts) == 12
+    assert [config.model for config in task.decoding] == ["local/smollm2"], "no key is needed to run it"
+    assert read_task(catalogue.task_entry("explain").path).decoding[0].model == "openai/smollm2"
 
 
 @pytest.fixture
