@@ -90,7 +90,8 @@ def _in_dollars(plan: SpendPlan, of: Dollars) -> None:
         st.metric("Dollar cap", cap, help="Spending never passes it, calls in flight included.")
     if of.n_judges:
         st.caption(
-            f"Judges are asked {of.n_judges} time{'s' if of.n_judges > 1 else ''} for each completion; these dollars hold their calls."
+            f"Judges are asked {of.n_judges} time{'s' if of.n_judges > 1 else ''} for each completion; these dollars hold their "
+            "calls, with completions reckoned at four bytes a token."
         )
     st.caption(f"Expected from {basis}. Prices: {words.escape('; '.join(of.sources))}.")
 

@@ -10,8 +10,9 @@ from iapo_core.observations import observe
 from iapo_core.optimize import start
 from iapo_core.runs.evidence import evidence_environment
 from iapo_core.runs.worker import ensure_finished
-from tests.faults.living import CANARY, clever, live_config
+from tests.faults.living import CANARY, SLOT, clever, live_config
 from tests.faults.server import FaultServer
+from tests.faults.test_judges import answers, judged_config
 
 
 @pytest.fixture
@@ -31,6 +32,20 @@ def test_the_replay_is_the_run(store, run):
     assert isinstance(environment, StoredEnvironment)
     again = list(start(environment, **run.config.arguments(environment)))
     assert [to_json(event) for event in again] == [to_json(event) for event in stored]
+
+
+def test_judged_runs_are_replayed_from_stored_verdicts(store, monkeypatch):
+    monkeypatch.setenv(SLOT, CANARY)
+    with FaultServer(text=answers) as server:
+        run_id = store.create_run(judged_config(server, "judged"))
+        ensure_finished(store, run_id)
+    run, stored = store.run(run_id), [event for _, event in store.events(run_id)]
+    assert run.state == "finished"
+    environment = evidence_environment(store, run, stored)
+    again = list(start(environment, **run.config.arguments(environment)))
+    assert [to_json(event) for event in again] == [to_json(event) for event in stored]
+    liked = {one.scores[1] for p in range(3) for x in range(environment.n_queries) for one in environment.texts(p, x)}
+    assert len(liked) == 2  # the judge's two grades
 
 
 def test_it_holds_what_the_run_drew_and_nothing_else(store, run):
