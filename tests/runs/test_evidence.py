@@ -48,6 +48,14 @@ def test_judged_runs_are_replayed_from_stored_verdicts(store, monkeypatch):
     assert len(liked) == 2  # the judge's two grades
 
 
+def test_a_text_is_judged_once_however_often_the_run_is_opened(store, run, monkeypatch):
+    stored = [event for _, event in store.events(run.id)]
+    first = evidence_environment(store, run, stored)
+    monkeypatch.setattr("iapo_core.scorers.text.Exact.score", lambda self, text, query: pytest.fail("judged again"))
+    again = evidence_environment(store, run, stored)
+    assert [again.texts(0, x) for x in range(10)] == [first.texts(0, x) for x in range(10)]
+
+
 def test_it_holds_what_the_run_drew_and_nothing_else(store, run):
     stored = [event for _, event in store.events(run.id)]
     environment = evidence_environment(store, run, stored)
