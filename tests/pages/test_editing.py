@@ -149,6 +149,28 @@ def test_a_draft_survives_a_reload_and_a_restart(draft, open_page):
     assert listed.title[0].value == "Edit a task"
 
 
+def test_two_tabs_on_one_draft_lose_nothing(draft, open_page):
+    other = open_page("task", draft=draft.session_state["draft-id"])
+    draft.text_input(key="draft-title").set_value("Mine").run()
+    assert held(draft)["title"] == "Mine"
+    other.text_input(key="draft-title").set_value("Theirs").run()
+    assert not other.exception
+    assert sorted(entry.title for entry in drafts.entries()) == ["Mine", "Theirs"]
+    assert other.query_params["draft"] == other.session_state["draft-id"] != draft.session_state["draft-id"]
+    draft.text_input(key="draft-title").set_value("Mine again").run()
+    other.text_input(key="draft-title").set_value("Theirs again").run()
+    assert sorted(entry.title for entry in drafts.entries()) == ["Mine again", "Theirs again"]
+
+
+def test_a_draft_that_another_tab_discarded_is_kept_by_who_types_on(draft, open_page):
+    other = open_page("task", draft=draft.session_state["draft-id"])
+    other.button(key="draft-discard").click().run()
+    assert drafts.entries() == []
+    draft.text_input(key="draft-title").set_value("Still here").run()
+    assert [entry.title for entry in drafts.entries()] == ["Still here"]
+    assert held(draft)["title"] == "Still here"
+
+
 def test_an_unknown_draft_gets_a_sentence(open_page):
     for draft_id in ("0" * 12, "../../etc/passwd"):
         app = open_page("task", draft=draft_id)

@@ -46,14 +46,21 @@ def begin(draft: Draft) -> None:
 
 
 def store() -> None:
-    """Write the draft down if it changed."""
+    """Write the draft down if it changed; where another tab changed it meanwhile, as a draft of its own, so that both are kept."""
     draft, draft_id = st.session_state.get(DRAFT), st.session_state.get(ID)
     if draft is None or draft_id is None:
         return
-    spelled = json.dumps(draft)
-    if st.session_state.get(_WRITTEN) != hash(spelled):
-        drafts.keep(draft, draft_id)
-        st.session_state[_WRITTEN] = hash(spelled)
+    mark, written = _mark(draft), st.session_state[_WRITTEN]
+    if written == [mark]:
+        return
+    if written != [_mark_on_disk(draft_id)]:
+        draft_id = None
+    # Streamlit may end a script at any use of it: nothing of it stands between writing and noting so.
+    draft_id = drafts.keep(draft, draft_id)
+    written[:] = [mark]
+    if st.session_state[ID] != draft_id:
+        st.session_state[ID] = st.query_params[QUERY] = draft_id
+        say("Another tab has changed this draft, too. Yours is now a draft of its own.")
 
 
 def leave(*, is_discarded: bool = False) -> None:
@@ -91,5 +98,15 @@ def bound(widget: Callable[..., Any], label: str, value: Any, write: Callable[[A
 
 
 def _hold(draft_id: str, draft: Draft) -> None:
-    st.session_state[DRAFT], st.session_state[ID] = draft, draft_id
-    st.session_state.pop(_WRITTEN, None)
+    st.session_state[DRAFT], st.session_state[ID], st.session_state[_WRITTEN] = draft, draft_id, [_mark(draft)]
+
+
+def _mark(draft: Draft) -> int:
+    return hash(json.dumps(draft))
+
+
+def _mark_on_disk(draft_id: str) -> int | None:
+    try:
+        return _mark(drafts.load(draft_id))
+    except IapoError:
+        return None  # it was saved or discarded elsewhere
