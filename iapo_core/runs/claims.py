@@ -13,6 +13,7 @@ from iapo_core.runs.rows import Claim
 
 LONGEST_LEASE_S = 3600.0
 KEYED_WAIT_S = 60.0  # how long a queued run waits for the worker that is being started with its keys
+GRACE_S = 2.0  # for a worker that holds the keys and waits for a dead one's lease to run out
 KEYS_GONE = "The worker that held this run's key has ended, and keys are not stored. What was bought is kept; give the key again to go on."
 
 _OPEN = "(state = 'queued' OR (state = 'running' AND (lease_until < :now OR lease_until > :far)) {kept}) {mine} {chosen}"
@@ -22,7 +23,7 @@ UPDATE runs SET state = 'running', owner = :owner, token = token + 1, lease_unti
 _REST = """
 UPDATE runs SET state = 'stopped', message = :words, finished_at = :now, lease_until = 0, owner = NULL, requested = NULL,
     token = token + 1
-WHERE needs_keys = 1 AND state IN ('queued', 'running') AND (lease_until < :now OR lease_until > :far)"""
+WHERE needs_keys = 1 AND state IN ('queued', 'running') AND (lease_until < :late OR lease_until > :far)"""
 
 
 def take(
@@ -47,7 +48,8 @@ def take(
 
 def rest_keyless(connection: Connection) -> int:
     """Bring the runs to rest whose keys have gone with their worker; returns how many."""
-    return connection.execute(text(_REST), {**_clock(time.time()), "words": KEYS_GONE}).rowcount
+    now = time.time()
+    return connection.execute(text(_REST), {**_clock(now), "late": now - GRACE_S, "words": KEYS_GONE}).rowcount
 
 
 def _clock(now: float) -> dict[str, float]:

@@ -109,6 +109,7 @@ def test_a_worker_that_is_told_to_leave_asks_for_the_key_as_well(store, backend,
 
 def test_a_run_whose_keys_never_came_says_so(store, server, monkeypatch):
     monkeypatch.setattr("iapo_core.runs.store.KEYED_WAIT_S", 0.05)
+    monkeypatch.setattr(claims, "GRACE_S", 0.0)
     run_id = store.create_run(live_config(server), needs_keys=True)
     store.rest_keyless()
     assert store.run(run_id).state == "queued"  # its worker may still be starting
@@ -116,6 +117,20 @@ def test_a_run_whose_keys_never_came_says_so(store, server, monkeypatch):
     store.beat("somebody")
     ensure_worker(store)
     assert (store.run(run_id).state, store.run(run_id).message) == ("stopped", claims.KEYS_GONE)
+
+
+def test_a_worker_that_waits_with_the_keys_takes_over_from_one_that_died(store, backend, server):
+    run_id = store.create_run(live_config(server, route="direct"), needs_keys=True)
+    process = dying.spawn(dying.work_with_keys, backend, run_id, {SLOT: CANARY})
+    wait_for(lambda: server.stats.billed >= 10, "ten completions")
+    process.kill()
+    process.join(PATIENCE_S)
+    waiting = dying.spawn(dying.work_with_keys, backend, run_id, {SLOT: CANARY})
+    while waiting.is_alive():
+        store.rest_keyless()  # as pages and other workers do all the time
+        time.sleep(0.001)
+    assert waiting.exitcode == 0
+    assert (store.run(run_id).state, store.run(run_id).message) == ("finished", "")
 
 
 def test_a_run_that_takes_its_keys_from_the_environment_needs_no_typed_ones(store, server):
