@@ -1,11 +1,13 @@
 """Results: the pick per context, how sure it is, and what other weights would have picked; all from stored completions."""
 
+import pandas as pd
 import streamlit as st
 
 from iapo_core.arms import Contexts
 from iapo_core.bound import theorem1
 from iapo_core.errors import IapoError
 from iapo_core.evaluate import Scores, Verdict
+from iapo_core.resampling import stability_in_words
 from pages.shell import cards, evidence, figures, guard, reweigh, session, sitemap, texts, words
 from pages.shell.evidence import Evidence
 
@@ -122,18 +124,36 @@ def objective(found: Evidence) -> int | None:
 
 
 def guarantee(found: Evidence) -> None:
-    """Say what the theorem promises for this run's own gaps."""
-    if found.config.algorithm != "psst":
-        name = words.algorithm(found.config.algorithm)
-        st.info(f"{name} has no guarantee; read the intervals instead.", icon=":material/info:")
-        return
-    bound = theorem1(found.drawn(found.contexts).q, found.config.budget)
+    """Say what the theorem promises for this run's own gaps, and beside it how often resampled queries give the same picks."""
+    if found.config.algorithm == "psst":
+        bound = theorem1(found.drawn(found.contexts).q, found.config.budget)
+        with st.container(border=True):
+            st.markdown("**What the guarantee says**")
+            st.text(bound.in_words(found.config.budget))
+            st.caption(
+                "Theorem 1 bounds the chance of missing the best arm in any context, from the gaps between arms: here, the run's own "
+                "estimates. It is a worst case. The verdicts above rest on measured intervals instead."
+            )
+    else:
+        st.info(f"{words.algorithm(found.config.algorithm)} has no guarantee by theorem.", icon=":material/info:")
     with st.container(border=True):
-        st.markdown("**What the guarantee says**")
-        st.text(bound.in_words(found.config.budget))
+        st.markdown("**How often the pick comes out again**")
+        st.text(stability_in_words(found.stability))
+        frame = pd.DataFrame(
+            {
+                "Context": [found.context_titles[c] for c in found.contexts.ids],
+                "Pick": [f"{found.titles[arm.candidate]}, N = {arm.n}" for arm in found.picks],
+                "Same prompt": [100 * one.same_candidate for one in found.stability],
+                "Same prompt and N": [100 * one.same_arm for one in found.stability],
+            }
+        )
+        share = st.column_config.NumberColumn(format="%.0f %%")
+        st.dataframe(
+            frame, hide_index=True, key="stability-table", column_config={"Same prompt": share, "Same prompt and N": share}
+        )
         st.caption(
-            "Theorem 1 bounds the chance of missing the best arm in any context, from the gaps between arms: here, the run's own "
-            "estimates. It is a worst case. The verdicts above rest on measured intervals instead."
+            "The queries that the run drew on are drawn again, with replacement, some hundred times; each time the best arm is read "
+            "off the same completions. A pick that often changes is one of several near ties."
         )
 
 

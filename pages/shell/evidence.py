@@ -17,7 +17,7 @@ from iapo_core.observations import Observations, observe
 from iapo_core.optimize import policy_so_far
 from iapo_core.outputs.history import History
 from iapo_core.policy import Policy
-from iapo_core.resampling import wary
+from iapo_core.resampling import Stability, pick_stability, wary
 from iapo_core.reweigh import contenders
 from iapo_core.runs.config import RunConfig, weighed
 from iapo_core.runs.evidence import evidence_environment
@@ -69,6 +69,15 @@ class Evidence:
     def picks(self) -> list[Arm]:
         """The run's own arm per context."""
         return [Arm(c.candidate, c.n) for c in self.policy.choices]
+
+    @cached_property
+    def stability(self) -> tuple[Stability, ...]:
+        """How often each context's pick comes out again when the run's queries are resampled.
+
+        Raises:
+            RunError: If nothing was drawn.
+        """
+        return pick_stability(self.observations, self.contexts, self.picks, self.config.n_max)
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:

@@ -155,6 +155,16 @@ def test_every_view_of_the_results_draws(open_page, make_run, task, view):
     assert app.title[0].value == "Results"
 
 
+@pytest.mark.parametrize("algorithm", ["psst", "psst-eb"])
+def test_beside_the_guarantee_stands_how_often_resampled_queries_give_the_same_pick(open_page, make_run, algorithm):
+    app = open_page("results", run=make_run(tiny.VOTE, algorithm=algorithm), view="Guarantee")
+    assert not app.exception
+    assert "When the queries are resampled, the same prompt is picked in" in words_of(app)
+    assert ("no guarantee by theorem" in words_of(app)) == (algorithm == "psst-eb")
+    shares = next(frame.value for frame in app.dataframe if "Same prompt" in frame.value)
+    assert shares["Same prompt"].between(0, 100).all() and len(shares) == len(shares["Context"].unique())
+
+
 def test_texts_show_real_completions(open_page, make_run):
     app = open_page("results", run=make_run(tiny.VOTE), view="Texts")
     assert "yes" in {code.value for code in app.code} | {code.value for code in app.code[:2]}
