@@ -162,7 +162,8 @@ def test_beside_the_guarantee_stands_how_often_resampled_queries_give_the_same_p
     assert "When the queries are resampled, the same prompt is picked in" in words_of(app)
     assert ("no guarantee by theorem" in words_of(app)) == (algorithm == "psst-eb")
     shares = next(frame.value for frame in app.dataframe if "Same prompt" in frame.value)
-    assert shares["Same prompt"].between(0, 100).all() and len(shares) == len(shares["Context"].unique())
+    assert shares["Same prompt"].between(0, 100).all()
+    assert len(shares) == len(shares["Context"].unique())
 
 
 def test_texts_show_real_completions(open_page, make_run):
