@@ -42,7 +42,7 @@ def test_the_level_is_interpolated_in_the_logarithm():
 @pytest.mark.parametrize(
     ("curve", "words"),
     [
-        ((0.7, 0.8, 0.8), "at most 100 [100, 100] (100.0 x fewer)"),
+        ((0.7, 0.8, 0.8), "at most 100 [100, 100] (at least 100.0 x fewer)"),
         ((0.5, 0.6, 0.69), "not within 10,000"),
         ((0.5, 0.6, 0.7), "10,000 [10,000, 10,000] (1.0 x fewer)"),
     ],

@@ -64,7 +64,9 @@ class Reach(NamedTuple):
             may = f", as few as {self.low:,.0f} may do" if np.isfinite(self.low) else ""
             return f"not within {self.largest:,.0f}{may}"
         high = f"{self.high:,.0f}" if np.isfinite(self.high) else f"over {self.largest:,.0f}"
-        times = f"{self.ratio:.1f} x fewer" if self.ratio > 0.99 else f"{1 / self.ratio:.1f} x more"
+        times = (
+            f"{'at least ' * self.is_at_most}{self.ratio:.1f} x fewer" if self.ratio > 0.99 else f"{1 / self.ratio:.1f} x more"
+        )
         return f"{'at most ' * self.is_at_most}{self.completions:,.0f} [{self.low:,.0f}, {high}] ({times})"
 
 
