@@ -196,3 +196,22 @@ def test_the_command_line_buys_and_says_what_it_bought(server, task_file, tmp_pa
 def test_the_command_line_refuses_before_it_buys(task_file, capsys, options, words):
     assert cli.main(["run", str(task_file), "--budget", "10", *options]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_what_the_command_line_names_takes_the_place_of_what_the_task_names(server, home, tmp_path, capsys):
+    elsewhere = {
+        "id": "d",
+        "model": "openai/another",
+        "max_tokens": 8,
+        "api_base": "https://example.com/v1",
+        "api_key_env": "ELSE",
+    }
+    path = tmp_path / "task.json"
+    path.write_text(task_json(decoding=[elsewhere]))
+    command = ["run", str(path), "--budget", "20", "--rpm", "60000", "--tpm", "9000000"]
+    assert cli.main(command) == 2
+    assert "https://example.com/v1 is not allowed here" in capsys.readouterr().err
+    own = ["--model", "openai/ok", "--api-base", server.base, "--api-key-env", "IAPO_TEST_LIVE_KEY", "--concurrency", "17"]
+    assert cli.main([*command, *own]) == 0
+    assert 0 < server.stats.billed_for["ok"] == server.stats.requests <= 20
+    assert server.stats.keys == {f"Bearer {CANARY}"}
