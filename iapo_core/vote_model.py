@@ -26,7 +26,7 @@ from iapo_core.vote_types import shifts
 
 STRENGTHS = (10.0, 200.0)
 N_KINDS, N_CLASSES = 3, 4
-_QUERIES_PER_CLASS = 3
+_QUERIES_PER_CLASS = 6
 _RESAMPLED_STEPS = 3
 _KEPT = 0.5  # cells' worth of the shrunk weights in an average over few cells
 _MOST_FOLDED = 200
