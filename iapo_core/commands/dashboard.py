@@ -41,16 +41,16 @@ def dashboard(arguments: argparse.Namespace) -> int:
     is_headless = arguments.no_browser or not _has_display()
     if is_headless:
         print(f"The dashboard is at http://{ADDRESS}:{arguments.port}; Ctrl-C ends it.", flush=True)
-    return subprocess.call(
-        [
-            sys.executable, "-m", "streamlit", "run", "app.py",
-            "--server.address", ADDRESS,
-            "--server.port", str(arguments.port),
-            "--server.headless", "true" if is_headless else "false",
-        ],
-        cwd=dashboard_root(),
-        env=environment,
-    )  # fmt: skip
+    command = [
+        sys.executable, "-m", "streamlit", "run", "app.py",
+        "--server.address", ADDRESS,
+        "--server.port", str(arguments.port),
+        "--server.headless", "true" if is_headless else "false",
+    ]  # fmt: skip
+    if os.name != "posix":
+        return subprocess.call(command, cwd=dashboard_root(), env=environment)
+    os.chdir(dashboard_root())
+    os.execve(command[0], command, environment)  # noqa: S606 - the server takes this process over, with the signals for it
 
 
 def worker(arguments: argparse.Namespace) -> None:
