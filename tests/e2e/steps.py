@@ -11,10 +11,16 @@ PATIENCE_S = 120
 
 
 def fill(page, key, value):
+    """Type into a field until the page has taken it: a run of the script that ends meanwhile puts the old value back."""
     box = page.locator(f".st-key-{key} input")
-    box.fill(str(value))
-    box.press("Enter")
-    settle(page)
+    for _ in range(5):
+        box.fill(str(value))
+        box.press("Enter")
+        page.wait_for_timeout(300)
+        settle(page)
+        if box.count() == 0 or box.input_value() == str(value):  # a field for a key goes away with it
+            return
+    raise AssertionError(f"the field {key} does not take {value!r}")
 
 
 def upload_task(page, dashboard, text):

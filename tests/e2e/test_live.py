@@ -29,6 +29,8 @@ def bought_from():
 @pytest.fixture
 def dashboard(start_server, monkeypatch):
     """A dashboard with a live task in its data folder; the test itself may read its database."""
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/v1")  # whatever goes wrong, nothing leaves this machine
     server = start_server()
     folder = server.folder / "tasks" / "little-live"
     folder.mkdir()
@@ -87,7 +89,7 @@ def test_killed_worker_and_killed_dashboard_change_nothing(dashboard, bought_fro
         assert bought_from.stats.requests == n_paid
         assert now.bought - now.lost <= n_paid <= now.bought <= T + now.allowance
         quiet = run.config.model_copy(update={"live": run.config.live.model_copy(update={"identity": "undisturbed"})})
-        undisturbed = store.create_run(quiet)
+        undisturbed = store.create_run(quiet, is_kept=True)  # the dashboard's worker leaves it to us
         bought_from.delay_s = 0.0
         ensure_finished(store, undisturbed)
         assert essence(store, run_id) == essence(store, undisturbed)

@@ -89,7 +89,7 @@ def test_a_run_of_the_real_model_survives_kills_and_pays_once(dashboard, counted
         assert now.bought - now.lost <= counted.requests <= now.bought <= T + now.allowance
         _report(run, now, counted, started - began, took)
         n_requests = counted.requests
-        again = store.create_run(run.config)  # the same completions, undisturbed
+        again = store.create_run(run.config, is_kept=True)  # the same completions, undisturbed
         ensure_finished(store, again)
         assert essence(store, run_id) == essence(store, again)
         assert counted.requests == n_requests
