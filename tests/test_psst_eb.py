@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 import iapo_core as iapo
 from iapo_core.arms import Contexts, Grid
-from iapo_core.beliefs import Resamples
 from iapo_core.environments.synthetic import synth_bernoulli
 from iapo_core.errors import AlgorithmError
 from iapo_core.events import Estimated, Planned, Trimmed
-from iapo_core.halving import halved, merits, standing
 from iapo_core.optimize import start
-from iapo_core.tail_model import extended_maxima
+from iapo_core.psst_eb.beliefs import Resamples
+from iapo_core.psst_eb.halving import halved, merits, standing
+from iapo_core.psst_eb.tail_model import extended_maxima
+from iapo_core.psst_eb.vote_cells import VoteCells
+from iapo_core.psst_eb.vote_model import fit_pooled, fit_votes
+from iapo_core.psst_eb.vote_types import likelihood, shifts, vote_types
 from iapo_core.utility import best_of_n, block_maxima
-from iapo_core.vote_cells import VoteCells
-from iapo_core.vote_model import fit_pooled, fit_votes
-from iapo_core.vote_types import likelihood, shifts, vote_types
 from iapo_core.votes import known_credit
 from tests.conftest import outcomes_environment, votes_environment
 

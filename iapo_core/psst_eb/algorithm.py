@@ -15,14 +15,14 @@ from math import ceil, log2
 import numpy as np
 
 from iapo_core.arms import Grid, IntArray
-from iapo_core.beliefs import Beliefs, Model
 from iapo_core.environment import Environment, Pulls
 from iapo_core.errors import AlgorithmError
 from iapo_core.events import Estimated, Event, Finished, Planned, Pulled, Trimmed
-from iapo_core.halving import half, halved, merits, standing
 from iapo_core.policy import Policy
+from iapo_core.psst_eb.beliefs import Beliefs, Model
+from iapo_core.psst_eb.halving import half, halved, merits, standing
+from iapo_core.psst_eb.vote_model import N_CLASSES, N_KINDS
 from iapo_core.utility import Method
-from iapo_core.vote_model import N_CLASSES, N_KINDS
 
 _SHALLOW = 4
 _BEST_OF_N_DEPTH = 0.6

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from iapo_core.arms import FloatArray, IntArray
-from iapo_core.vote_types import Types, likelihood, vote_types
+from iapo_core.psst_eb.vote_types import Types, likelihood, vote_types
 
 _STRIDE = 2**24  # more than any number of queries or answers
 

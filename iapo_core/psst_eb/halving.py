@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from iapo_core.arms import FloatArray, Grid, IntArray
-from iapo_core.beliefs import Beliefs
+from iapo_core.psst_eb.beliefs import Beliefs
 
 _BLOCK = 2**17  # values of Q in memory at once
 _NOTHING = 1e-9

@@ -20,9 +20,9 @@ from math import ceil
 import numpy as np
 
 from iapo_core.arms import FloatArray, IntArray
-from iapo_core.vote_blocks import cell_counts, first_classes, fitted_blocks, pooled_weights, shrunk, softmax, step
-from iapo_core.vote_cells import Cells
-from iapo_core.vote_types import shifts
+from iapo_core.psst_eb.vote_blocks import cell_counts, first_classes, fitted_blocks, pooled_weights, shrunk, softmax, step
+from iapo_core.psst_eb.vote_cells import Cells
+from iapo_core.psst_eb.vote_types import shifts
 
 STRENGTHS = (10.0, 200.0)
 N_KINDS, N_CLASSES = 3, 4

@@ -10,10 +10,10 @@ from iapo_core.arms import BoolArray, FloatArray, Grid, IntArray
 from iapo_core.environment import Environment, Outcomes, Pulls
 from iapo_core.errors import TaskError
 from iapo_core.estimates import Estimates, t_quantile
-from iapo_core.tail_model import extended_maxima
+from iapo_core.psst_eb.tail_model import extended_maxima
+from iapo_core.psst_eb.vote_cells import VoteCells
+from iapo_core.psst_eb.vote_model import Fit, fit_pooled, fit_votes
 from iapo_core.utility import Method
-from iapo_core.vote_cells import VoteCells
-from iapo_core.vote_model import Fit, fit_pooled, fit_votes
 
 Model = Literal["full", "pooled", "none"]
 _FEWEST_RESAMPLED = 10  # a resample of fewer queries says little

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from iapo_core.arms import FloatArray, IntArray
-from iapo_core.vote_cells import Cells
-from iapo_core.vote_types import Shifts
+from iapo_core.psst_eb.vote_cells import Cells
+from iapo_core.psst_eb.vote_types import Shifts
 
 _POOLED_STEPS, _OWN_STEPS = 40, 12
 _STEPS, _LAST_STEPS = 3, 9  # of EM, per kind and with all kinds
