@@ -9,19 +9,31 @@ from iapo_core.environments.live import LiveSettings
 from iapo_core.errors import IapoError
 from pages.shell import session, words
 
+LABELS = {
+    "max_usd": "The dollar cap",
+    "concurrency": "The number of calls at once",
+    "api_base": "The base URL",
+    "api_key_env": "The key's environment variable",
+    "usd_per_million_prompt": "The price of prompt tokens",
+    "usd_per_million_completion": "The price of completion tokens",
+    "requests_per_minute": "The requests per minute",
+    "tokens_per_minute": "The tokens per minute",
+    "allowance": "R",
+}
+
 
 def settings() -> LiveSettings | None:
-    """Draw the fields; None where they do not fit together, with the reason."""
+    """Draw the fields; None where they do not fit together, with the reason.
+
+    Numbers have no limits of their own: what the browser refuses, Streamlit drops without a word, and no cap at all would count.
+    """
     st.subheader("Buying", anchor=False)
     st.session_state.setdefault("concurrency", 16)
     left, right = st.columns(2)
     with left:
-        max_usd = st.number_input(
-            "Dollar cap", min_value=0.0001, value=None, placeholder="none", key="max-usd", help="Spending never passes it."
-        )
+        max_usd = st.number_input("Dollar cap", value=None, placeholder="none", key="max-usd", help="Spending never passes it.")
         price_in = st.number_input(
             "$ per million prompt tokens",
-            min_value=0.0,
             value=None,
             placeholder="as listed",
             key="price-in",
@@ -36,14 +48,12 @@ def settings() -> LiveSettings | None:
     with right:
         concurrency = st.number_input(
             "Calls at once",
-            min_value=1,
-            max_value=1024,
+            step=1,
             key="concurrency",
             help="Calls in flight; slows down by itself.",
         )
         price_out = st.number_input(
             "$ per million completion tokens",
-            min_value=0.0,
             value=None,
             placeholder="as listed",
             key="price-out",
@@ -67,8 +77,15 @@ def settings() -> LiveSettings | None:
         )
         chosen.check_base()
     except ValidationError as error:
-        reason = error.errors(include_url=False, include_input=False)[0]["msg"].removeprefix("Value error, ")
-        st.error("This cannot be used: " + words.escape(reason), icon=":material/error:")
+        for found in error.errors(include_url=False, include_context=False):
+            field = LABELS.get(str(found["loc"][0]), "The price") if found["loc"] else "The price"
+            reason = found["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            st.error(
+                words.escape(f"{field} cannot be used: {reason}, not {found['input']!r}.")
+                if found["loc"]
+                else words.escape(reason),
+                icon=":material/error:",
+            )
     except IapoError as error:
         session.explain(error, "This address cannot be used.")
     else:
@@ -82,11 +99,11 @@ def _limits() -> dict[str, int | None]:
         left, right = st.columns(2)
         with left:
             rpm = st.number_input(
-                "Requests per minute", min_value=1, value=None, placeholder="no limit", key="rpm", help="What each model allows."
+                "Requests per minute", step=1, value=None, placeholder="no limit", key="rpm", help="What each model allows."
             )
             allowance = st.number_input(
                 "R, completions in place of lost ones",
-                min_value=0,
+                step=1,
                 value=None,
                 placeholder="as many as calls at once",
                 key="allowance",
@@ -94,7 +111,7 @@ def _limits() -> dict[str, int | None]:
             )
         with right:
             tpm = st.number_input(
-                "Tokens per minute", min_value=1, value=None, placeholder="no limit", key="tpm", help="What each model allows."
+                "Tokens per minute", step=1, value=None, placeholder="no limit", key="tpm", help="What each model allows."
             )
     return {"requests_per_minute": rpm, "tokens_per_minute": tpm, "allowance": allowance}
 

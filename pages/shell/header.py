@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from iapo_core.errors import IapoError
+from iapo_core.runs.spending import spending
 from pages.shell import session, sitemap, tasks, words
 
 
@@ -24,7 +25,9 @@ def draw() -> None:
         origin_badge(tasks.origin(run.config.task))
         icon, color, label = words.STATES[run.state]
         st.badge(label, icon=icon, color=color)
-        st.caption(f"run {words.escape(run.id)} · {run.spent:,} of {run.config.budget:,} completions")
+        bought = spending(session.store(), run.id) if run.config.live is not None else None
+        n_completions = run.spent if bought is None else bought.bought  # a live run buys before a round is through
+        st.caption(f"run {words.escape(run.id)} · {n_completions:,} of {run.config.budget:,} completions")
         st.page_link(
             sitemap.RUN, label="Live view", query_params={"run": run.id}, help="The trim board and the figures of the run."
         )

@@ -14,6 +14,7 @@ from pages.shell import words
 # Enough for PSST to pull each of a sample task's prompts at the largest N in its first round.
 DEFAULT_BUDGET = 5_000
 SLIDER = (100, 20_000, 100)
+MOST_COMPLETIONS = 10_000_000
 PACES = {"watch": ("Watch it: about 1 s a round", 1.0), "once": ("At once", 0.0)}
 
 
@@ -22,8 +23,11 @@ def on_slider(budget: int) -> int:
     return min(max(budget, SLIDER[0]), SLIDER[1])
 
 
-def budget() -> int:
-    """Return the budget in completions, from a slider and a number that follow each other."""
+def budget() -> int | None:
+    """Return the budget in completions, from a slider and a number that follow each other; None where it cannot be one.
+
+    The number has no limits of its own: what the browser refuses, Streamlit drops without a word, and the last number would count.
+    """
     st.session_state.setdefault("budget", DEFAULT_BUDGET)
     st.session_state.setdefault("budget-slider", DEFAULT_BUDGET)
 
@@ -44,11 +48,9 @@ def budget() -> int:
         persist_state="session",
         help="How many completions the run may spend in all. A hard cap: it is never passed.",
     )
-    return int(
+    chosen = int(
         number.number_input(
             "Completions",
-            min_value=1,
-            max_value=10_000_000,
             step=100,
             key="budget",
             on_change=from_number,
@@ -56,6 +58,13 @@ def budget() -> int:
             help="The same budget as a number; any whole number will do.",
         )
     )
+    if 1 <= chosen <= MOST_COMPLETIONS:
+        return chosen
+    st.error(
+        f"A budget is a whole number of completions from 1 to {MOST_COMPLETIONS:,}, not {chosen:,}; nothing can be started with it.",
+        icon=":material/error:",
+    )
+    return None
 
 
 def n_max(environment: Environment, task_id: str) -> int:
@@ -77,7 +86,7 @@ def n_max(environment: Environment, task_id: str) -> int:
     )
 
 
-def algorithm(environment: Environment, budget: int, n_max: int) -> tuple[str, dict[str, Any]]:
+def algorithm(environment: Environment, budget: int | None, n_max: int) -> tuple[str, dict[str, Any]]:
     """Return the algorithm and its options; say which one suits the budget."""
     names = [name for name in ALGORITHMS if name in words.ALGORITHMS]
     st.session_state.setdefault("algorithm", names[0])
@@ -91,8 +100,7 @@ def algorithm(environment: Environment, budget: int, n_max: int) -> tuple[str, d
         help="How the budget is spent.",
     )
     st.caption(words.ALGORITHMS[chosen][1])
-    better = recommend(len(environment.candidates), n_max, budget)
-    if better != chosen:
+    if budget is not None and (better := recommend(len(environment.candidates), n_max, budget)) != chosen:
         st.caption(
             f":material/lightbulb: For {budget:,} completions we recommend {words.ALGORITHMS[better][0]}: {words.WHY[better]}"
         )

@@ -76,6 +76,8 @@ def draw() -> None:
                 "A context cannot be used: " + words.escape(error.errors(include_url=False)[0]["msg"]), icon=":material/error:"
             )
             chosen = ()
+        if budget is None:
+            return
         settings = Settings(entry, budget, n_max, algorithm, options, seed, chosen, pace_s, live)
         spend = _plan(settings, environment) if live is not None or not is_live else None
         _start(settings, environment, is_ready=spend is not None and spend.can_keep_caps)

@@ -68,9 +68,12 @@ def _recorded(task: Task, chosen: Sequence[int]) -> None:
 def _live(task: Task) -> None:
     """Draw the test of a cut task that buys its completions."""
     max_usd = st.number_input(
-        "Dollar cap of the test", min_value=0.0001, value=None, placeholder="none", format="%g", key="tryout-usd",
+        "Dollar cap of the test", value=None, placeholder="none", format="%g", key="tryout-usd",
         help="Spending never passes it.",
     )  # fmt: skip
+    if max_usd is not None and max_usd <= 0:
+        st.error(f"A dollar cap is more than 0, not {max_usd:g}; clear the field for none.", icon=":material/error:")
+        return
     live = tries.settings(max_usd)
     _cost(tries.plan(session.store(), task, live))
     keys.ask(task, live)

@@ -151,6 +151,8 @@ def headline(run: RunRow) -> str:
         return f"Running: round {run.round} of {run.n_rounds}"
     if run.state == "finished":
         return f"Finished: {run.n_rounds} rounds, {run.spent:,} completions"
+    if run.state == "stopped" and run.config.live is not None:
+        return f"Stopped in round {run.round} of {run.n_rounds}" if run.n_rounds else "Stopped before its first round"
     if run.state == "stopped":
         return f"Stopped after {run.spent:,} of {run.config.budget:,} completions"
     return {"queued": "Queued: waiting for the worker", "failed": "Failed"}[run.state]

@@ -143,3 +143,25 @@ def test_a_dollar_cap_without_a_price_does_not_start(open_page, server):
     page.number_input(key="max-usd").set_value(1.0).run()
     assert page.button(key="start").disabled
     assert any("take the dollar cap away" in warning.value for warning in page.warning)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("max-usd", 0.0, "The dollar cap cannot be used: greater than 0, not 0.0"),
+        ("max-usd", -3.0, "The dollar cap cannot be used: greater than 0, not -3.0"),
+        ("price-in", -1.0, "The price of prompt tokens cannot be used: greater than or equal to 0, not -1.0"),
+        ("concurrency", 0, "The number of calls at once cannot be used: greater than or equal to 1, not 0"),
+        ("rpm", 0, "The requests per minute cannot be used"),
+        ("allowance", -1, "R cannot be used: greater than or equal to 0, not -1"),
+        ("budget", 0, "A budget is a whole number of completions from 1 to 10,000,000, not 0; nothing can be started"),
+        ("budget", -5, "A budget is a whole number of completions from 1 to 10,000,000, not -5"),
+        ("budget", 10**8, "A budget is a whole number of completions from 1 to 10,000,000, not 100,000,000"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_in_words_and_starts_nothing(open_page, server, field, value, words):
+    page = open_page("run", task=live_config(server).task)
+    page.number_input(key=field).set_value(value).run()
+    assert not page.exception
+    assert any(words in error.value.replace("\\", "") for error in page.error), [error.value for error in page.error]
+    assert not [button for button in page.button if button.key == "start" and not button.disabled]
