@@ -115,8 +115,9 @@ class Verdict:
     """The pick of one context beside its best rival of another candidate.
 
     `verdict` is "clear" where the 95 % interval of the margin lies above 0, "tie" where the margin is at most a tenth of its
-    distance to the interval's lower end or negative, else "close". `margin_low` and `margin_high` are nan where there is nothing
-    to compare by. The sources say on which queries pick and margin were estimated.
+    distance to the interval's lower end or negative, "unknown" where there is no margin, because an arm was not drawn or there is
+    no rival, else "close". `margin_low` and `margin_high` are nan where there is nothing to compare by. The sources say on which
+    queries pick and margin were estimated.
     """
 
     context: str
@@ -130,7 +131,7 @@ class Verdict:
     margin: float
     margin_low: float
     margin_high: float
-    verdict: Literal["clear", "close", "tie"]
+    verdict: Literal["clear", "close", "tie", "unknown"]
     source: Literal["train", "heldout"] = "heldout"
     margin_source: Literal["train", "heldout"] = "heldout"
 
@@ -200,7 +201,7 @@ def _judge_context(scores: Scores, c: int, pick: Arm | None, rival: Arm | None) 
         margin=margin,
         margin_low=float(gap.low),
         margin_high=float(gap.high),
-        verdict=_in_a_word(margin, gap, has_rival=runner is not None),
+        verdict=_in_a_word(margin, gap),
         source=scores.source,
         margin_source=scores.source,
     )
@@ -237,9 +238,9 @@ def _gap(scores: Scores, c: int, pick: tuple[int, int], rival: tuple[int, int]) 
     )
 
 
-def _in_a_word(margin: float, gap: Ends, *, has_rival: bool) -> Literal["clear", "close", "tie"]:
-    if not has_rival:
-        return "clear"
+def _in_a_word(margin: float, gap: Ends) -> Literal["clear", "close", "tie", "unknown"]:
+    if np.isnan(margin):
+        return "unknown"
     if np.isnan(gap.low) or margin <= 0.1 * (margin - float(gap.low)):
         return "tie"
     return "clear" if gap.low > 0 else "close"

@@ -143,14 +143,14 @@ def contents(found: Evidence, policy: Policy) -> None:
                     "Context": found.context_titles[choice.context],
                     "Prompt": found.titles[choice.candidate],
                     "N": choice.n,
-                    "Utility": choice.estimate.value if choice.estimate else None,
+                    "Utility": words.number(choice.estimate.value) if choice.estimate else "not checked",
                 }
                 for choice in policy.choices
             ]
         ),
         hide_index=True,
         key="policy-picks",
-        column_config={"Utility": st.column_config.NumberColumn(format="%.3f", help="Held-out estimate of the pick.")},
+        column_config={"Utility": st.column_config.TextColumn(help="Held-out estimate of the pick.")},
     )
     st.caption(words.STRATEGIES[policy.strategy])
     if policy.candidates:

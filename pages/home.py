@@ -54,7 +54,7 @@ def show(run: RunRow) -> None:
             help="A preference weighs the objectives and the cost. Each has its own pick.",
         )
         verdict = found.verdicts[context]
-        cards.decision(found, verdict, context=found.context_titles[verdict.context], key="decision")
+        cards.decision(found, verdict, context=found.context_titles[verdict.context], key="decision", own=context)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.toggle("Replay", key="replay", help="Plays the trimming round by round.")
             if st.button(

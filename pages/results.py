@@ -31,6 +31,8 @@ def main() -> None:
         return
     if run.state != "finished":
         st.info(f"This run is {run.state}: these are its results after {run.spent:,} completions.", icon=":material/info:")
+    if found.unchecked:
+        st.info(found.unchecked, icon=":material/info:")
     left, right = st.columns([2, 3], gap="large")
     with left:
         weights = reweigh.sliders(found)
@@ -81,6 +83,7 @@ def draw_view(found: Evidence, view: str, weights: Contexts, verdict: Verdict | 
         )
         scores = found.heldout(weights) if source == "heldout" else found.drawn(weights)
         not_drawn(found, scores)
+        extrapolated(found, verdict)
         if not scores.is_known.any():
             return
         if view == "Trade-off":
@@ -103,6 +106,16 @@ def not_drawn(found: Evidence, scores: Scores) -> None:
         f":material/hourglass_disabled: Not drawn in {words.escape(where)}, and not in these charts: "
         f"{words.escape(words.listed(missing))}."
     )
+
+
+def extrapolated(found: Evidence, verdict: Verdict) -> None:
+    """Say where the charts end below the pick, because the run never drew its N."""
+    most = found.most_drawn(verdict.pick.candidate)
+    if 0 < most < verdict.pick.n:
+        st.caption(
+            f":material/info: {words.escape(found.titles[verdict.pick.candidate])} was drawn up to N = {most}, where its charts end; "
+            f"larger N was not drawn, and the run extrapolated the picked N = {verdict.pick.n}."
+        )
 
 
 def objective(found: Evidence) -> int | None:

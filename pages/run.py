@@ -4,7 +4,7 @@ import streamlit as st
 
 from iapo_core.errors import IapoError, LiveError
 from iapo_core.runs.store import RunRow
-from pages.shell import guard, keys, live, session, setup, sitemap, tasks, words
+from pages.shell import evidence, guard, keys, live, session, setup, sitemap, tasks, words
 
 guard.enter()
 
@@ -35,6 +35,8 @@ def main() -> None:
             )
             keys.ask(tasks.of_run(run), run.config.live)
     live.draw(run)
+    if run.state == "finished" and run.config.live is not None and (why := evidence.of(run).unchecked):
+        st.info(why, icon=":material/info:")
 
 
 def waits_for_keys(run: RunRow) -> bool:

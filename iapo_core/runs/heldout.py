@@ -21,10 +21,7 @@ def check(environment: Environment, policy: Policy, budget: int) -> tuple[Policy
     Raises:
         LiveError: If the completions cannot be bought.
     """
-    scales: dict[int, int] = {}
-    for choice in policy.choices:
-        p = environment.candidates.index(choice.candidate)
-        scales[p] = max(scales.get(p, 0), choice.n)
+    scales = {environment.candidates.index(name): n for name, n in _scales(policy).items()}
     n_queries = min(len(environment.split.heldout), budget // sum(scales.values()))
     if n_queries < FEWEST_QUERIES:
         return policy, 0
@@ -49,3 +46,41 @@ def check(environment: Environment, policy: Policy, budget: int) -> tuple[Policy
                 )
     choices = tuple(choice.model_copy(update={"estimate": estimates[choice.context]}) for choice in policy.choices)
     return policy.model_copy(update={"choices": choices}), n_queries * sum(scales.values())
+
+
+def why_unchecked(policy: Policy, left: int, share: float, n_heldout: int) -> str | None:
+    """Say why no pick of a live run was checked and what to do, None where picks were.
+
+    Args:
+        policy: The run's policy.
+        left: Completions that its rounds left of the budget.
+        share: Of the budget, what is set aside for the check.
+        n_heldout: Queries kept aside.
+    """
+    if any(choice.estimate is not None for choice in policy.choices):
+        return None
+    needed = FEWEST_QUERIES * sum(_scales(policy).values())
+    if n_heldout < FEWEST_QUERIES:
+        return f"Held-out check: it takes {FEWEST_QUERIES} queries kept aside, and the task has {n_heldout}; add queries."
+    if left >= needed:
+        return None
+    remedy = f"raise the budget to {budget_for(needed, share):,} or set a larger share aside" if share else "set a share aside"
+    return (
+        f"Held-out check: {left:,} completions were left for it, the picks needed {needed:,}, so nothing was checked; {remedy}."
+    )
+
+
+def budget_for(needed: int, share: float) -> int:
+    """Return the smallest budget of which `share` reaches `needed` completions."""
+    budget = max(int(needed / share) - 1, 0)  # a step below, because of rounding
+    while int(share * budget) < needed:
+        budget += 1
+    return budget
+
+
+def _scales(policy: Policy) -> dict[str, int]:
+    """Return the largest N that was picked of each candidate."""
+    scales: dict[str, int] = {}
+    for choice in policy.choices:
+        scales[choice.candidate] = max(scales.get(choice.candidate, 0), choice.n)
+    return scales

@@ -17,7 +17,7 @@ SOURCES = {
 }
 
 
-def decision(found: Evidence, verdict: Verdict, *, context: str, key: str) -> None:
+def decision(found: Evidence, verdict: Verdict, *, context: str, key: str, own: int | None = None) -> None:
     """Draw one card, judged on the queries kept aside where the pick was drawn there.
 
     Args:
@@ -25,6 +25,7 @@ def decision(found: Evidence, verdict: Verdict, *, context: str, key: str) -> No
         verdict: The pick to show.
         context: Name of the preference that it answers.
         key: Unique on the page.
+        own: Which of the run's contexts it answers, None for other weights.
     """
     color, label, sentence = words.verdict(verdict)
     unit = words.escape(found.unit)
@@ -37,19 +38,23 @@ def decision(found: Evidence, verdict: Verdict, *, context: str, key: str) -> No
             st.metric("Utility", words.number(verdict.value), help=f"Mean score after cost, on {SOURCES[verdict.source][1]}.")
             st.metric("Cost per query", words.cost(verdict.cost_per_query), help=f"N completions, counted in {unit}.")
             st.metric("Per 1,000 queries", words.cost(1000 * verdict.cost_per_query), help=f"Counted in {unit}.")
-        n_drawn = found.n_drawn(verdict.pick, verdict.source)
-        behind = f" and {n_drawn:,} completions of this prompt" if n_drawn else ""
-        st.caption(
-            f"95 % interval {words.interval(verdict.low, verdict.high)}, "
-            f"from {verdict.n_queries} {SOURCES[verdict.source][0]}{behind}. Cost is in {unit}."
-        )
-        if verdict.source == "train":
+        if verdict.value != verdict.value:
+            _not_drawn(found, verdict, own)
+        else:
+            n_drawn = found.n_drawn(verdict.pick, verdict.source)
+            behind = f" and {n_drawn:,} completions of this prompt" if n_drawn else ""
+            st.caption(
+                f"95 % interval {words.interval(verdict.low, verdict.high)}, "
+                f"from {verdict.n_queries} {SOURCES[verdict.source][0]}{behind}. Cost is in {unit}."
+            )
+        if verdict.value == verdict.value and verdict.source == "train":
             st.caption(
                 ":material/info: This arm was not drawn on the queries kept aside, so the figure comes from the queries that chose "
                 "it, and is rather too high; the interval reaches further down by what resampling the queries says of that."
             )
         if verdict.runner_up is None:
-            st.caption("There is no other prompt to compare with.")
+            alone = len(found.environment.candidates) == 1
+            st.caption("There is no other prompt to compare with." if alone else "No margin over another prompt was measured.")
             return
         rival = f"{words.escape(found.titles[verdict.runner_up.candidate])}, N = {verdict.runner_up.n}"
         by = "" if verdict.margin_source == "heldout" else ", by what the run drew"
@@ -57,6 +62,21 @@ def decision(found: Evidence, verdict: Verdict, *, context: str, key: str) -> No
             f"Runner-up: {rival}. Margin {words.number(verdict.margin)} "
             f"({words.interval(verdict.margin_low, verdict.margin_high)}){by}. {sentence}"
         )
+
+
+def _not_drawn(found: Evidence, verdict: Verdict, own: int | None) -> None:
+    """Say why a pick has no figure, what the run's own model makes of it, and what to do."""
+    most, modelled = found.most_drawn(verdict.pick.candidate), None if own is None else found.modelled(verdict.pick, own)
+    by_model = (
+        f"The run's own model estimate is {words.number(modelled[0])} ± {words.number(modelled[1])}."
+        if modelled is not None
+        else "The run's own model has no estimate to show for these weights."
+    )
+    reached = f"from up to {most} completions per query" if most else "without any completion of this prompt"
+    st.caption(
+        f":material/info: N = {verdict.pick.n} was never drawn: the run extrapolates it {reached}. {by_model} "
+        "No measurement stands behind it; check it with a larger budget or a larger held-out share."
+    )
 
 
 def table(rows: list[dict[str, Any]], *, key: str) -> None:

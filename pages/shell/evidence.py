@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import streamlit as st
 
-from iapo_core.arms import Arm, Contexts, FloatArray, Grid
+from iapo_core.arms import Arm, Contexts, FloatArray, Grid, IntArray
 from iapo_core.environment import Environment, default_grid
 from iapo_core.errors import IapoError
 from iapo_core.evaluate import Scores, Verdict, judge, score_queries, score_run
@@ -21,6 +21,7 @@ from iapo_core.resampling import Stability, pick_stability, wary
 from iapo_core.reweigh import contenders
 from iapo_core.runs.config import RunConfig, weighed
 from iapo_core.runs.evidence import evidence_environment
+from iapo_core.runs.heldout import why_unchecked
 from iapo_core.runs.store import RunRow
 from iapo_core.task import Task
 from pages.shell import session, tasks, words
@@ -79,6 +80,14 @@ class Evidence:
         """
         return pick_stability(self.observations, self.contexts, self.picks, self.config.n_max)
 
+    @property
+    def unchecked(self) -> str | None:
+        """Why a finished live run has checked none of its picks on held-out queries, None where it has."""
+        if self.config.live is None or self.policy_stored is None:
+            return None
+        left = max(self.config.budget - self.history.spent, 0)
+        return why_unchecked(self.policy_stored, left, self.config.live.heldout_share, len(self.environment.split.heldout))
+
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
         """The run's own picks against the rivals that it kept longest, judged on the queries kept aside."""
@@ -124,6 +133,22 @@ class Evidence:
             return sum(int(pulls.sizes[pulls.candidates == candidate].sum()) for pulls, _ in self.observations.batches)
         texts = getattr(self.environment, "texts", None)
         return 0 if texts is None else sum(len(texts(candidate, int(query))) for query in self.environment.split.heldout)
+
+    @cached_property
+    def _n_queries(self) -> IntArray:
+        """How many queries the run drew each arm on, shape (P, N)."""
+        return self.observations.estimates(self.contexts, self.config.n_max).n_queries()
+
+    def most_drawn(self, candidate: str) -> int:
+        """Return the largest number of completions per query that the run drew of a prompt, 0 where it drew none."""
+        scales = np.flatnonzero(self._n_queries[self.environment.candidates.index(candidate)])
+        return int(scales[-1]) + 1 if len(scales) else 0
+
+    def modelled(self, pick: Arm, context: int) -> tuple[float, float] | None:
+        """Return what the run itself estimated of an arm in its own context, with half of the 95 % interval, None without one."""
+        arm = self.environment.candidates.index(pick.candidate), pick.n - 1
+        value, half = float(self.history.q(context)[arm]), float(self.history.half_width(context)[arm])
+        return None if np.isnan(value) or np.isnan(half) else (value, half)
 
     def _rival(self, context: int, candidate: str) -> Arm | None:
         """Return the arm of another candidate that the run trimmed last, the higher estimate first."""

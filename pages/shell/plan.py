@@ -6,6 +6,8 @@ import streamlit as st
 
 from iapo_core.environment import Environment
 from iapo_core.environments.live import LiveSettings
+from iapo_core.runs.config import RunConfig
+from iapo_core.runs.heldout import FEWEST_QUERIES, budget_for
 from iapo_core.runs.plan import ASSUMED_SHARE, Dollars, SpendPlan, dollars_of
 from iapo_core.task import Task
 from pages.shell import session, tasks, words
@@ -45,6 +47,22 @@ def draw(plan: SpendPlan, environment: Environment) -> None:
         if plan.dollars is not None:
             _in_dollars(plan, plan.dollars)
         _by_candidate(plan, environment)
+
+
+def warn_of_check(config: RunConfig, environment: Environment) -> None:
+    """Say before the start where the share set aside may not reach a held-out check of the picks, and which budget would do."""
+    if config.live is None or not config.live.heldout_share:
+        return
+    one = FEWEST_QUERIES * config.n_max
+    worst = one * min(len(config.contexts), len(environment.candidates))
+    if config.heldout_budget >= worst:
+        return
+    of = "one pick" if config.heldout_budget < one else "a different pick in each context"
+    st.caption(
+        f":material/info: The held-out check may not take place: {config.heldout_budget:,} completions are set aside, and {of} at "
+        f"N = {config.n_max} needs {one if config.heldout_budget < one else worst:,}. A budget of "
+        f"{budget_for(worst, config.live.heldout_share):,} does in any case."
+    )
 
 
 def _cap(plan: SpendPlan) -> str:

@@ -92,5 +92,5 @@ def judged(found: Evidence, weights: Contexts) -> Verdict | None:
         return None
     (same,) = found.own(weights)
     name = YOURS if same is None else found.context_titles[found.contexts.ids[same]]
-    cards.decision(found, verdict, context=name, key="decision")
+    cards.decision(found, verdict, context=name, key="decision", own=same)
     return verdict

@@ -130,6 +130,7 @@ def _plan(settings: Settings, environment: Environment) -> SpendPlan | None:
         raise TypeError(f"The first event of a run is its plan, not {type(first).__name__}.")
     spend = _spend(settings, environment, first)
     plan.draw(spend, environment)
+    plan.warn_of_check(settings.config(), environment)
     return spend
 
 

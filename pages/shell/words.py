@@ -62,6 +62,7 @@ VERDICTS = {
     "clear": ("green", "Clear", "The pick leads, and its lead is larger than chance explains."),
     "close": ("orange", "Close", "The pick leads, but its lead could be chance."),
     "tie": ("gray", "Too close to call", "Neither leads; take the cheaper one."),
+    "unknown": ("gray", "Not known", "No lead over another prompt was measured, so nothing can be said of it."),
 }
 BEHIND = ("red", "Behind", "The runner-up does better where both were drawn; spend more, or take the runner-up.")
 WHY = {

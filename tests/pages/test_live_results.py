@@ -3,6 +3,7 @@
 import pytest
 
 from iapo_core.events import Pulled
+from iapo_core.runs.heldout import budget_for
 from iapo_core.runs.worker import ensure_finished
 from pages.shell import evidence
 from tests.faults.living import CANARY, clever, live_config
@@ -51,6 +52,40 @@ def test_the_card_shows_the_estimate_that_the_run_stored(open_page, store, finis
     n = evidence.of(store.run(finished)).n_drawn(evidence.of(store.run(finished)).picks[0], "heldout")
     assert n >= choice.n * choice.estimate.n_queries > 0
     assert f"from {choice.estimate.n_queries} queries kept aside and {n} completions of this prompt" in words_of(page)
+
+
+def test_a_pick_whose_n_was_never_drawn_is_not_called_clear(open_page, store, server):
+    config = live_config(server, budget=24, heldout_share=0.05).model_copy(update={"algorithm": "psst-eb"})
+    run_id = store.create_run(config)
+    ensure_finished(store, run_id)
+    found = evidence.of(store.run(run_id))
+    pick, verdict = found.picks[0], found.verdicts[0]
+    assert found.most_drawn(pick.candidate) < pick.n
+    assert (verdict.verdict, verdict.runner_up is None or verdict.margin != verdict.margin) == ("unknown", True)
+    value, half = found.modelled(pick, 0)
+    assert 0 < value <= 1
+    page = open_page("results", run=run_id)
+    said = words_of(page)
+    assert ":gray-badge[Not known]" in said
+    assert "Clear" not in said
+    assert f"N = {pick.n} was never drawn" in said
+    assert f"up to {found.most_drawn(pick.candidate)} completions per query" in said
+    assert f"own model estimate is {value:.3f} ± {half:.3f}" in said
+    assert "There is no other prompt" not in said
+    assert "rather too high" not in said
+    assert "Held-out check: 3 completions were left for it, the picks needed 6" in said
+    assert f"extrapolated the picked N = {pick.n}" in said
+    page = open_page("export", run=run_id)
+    (picks,) = [frame.value for frame in page.dataframe if "Utility" in frame.value]
+    assert set(picks["Utility"]) == {"not checked"}
+    assert "Held-out check: 3 completions were left" in words_of(open_page("run", run=run_id))
+
+
+def test_the_budget_that_a_check_asks_for_is_the_smallest_that_does():
+    for share in (0.05, 0.2, 0.29, 0.5):
+        for needed in range(2, 200):
+            budget = budget_for(needed, share)
+            assert int(share * budget) >= needed > int(share * (budget - 1))
 
 
 def test_texts_stand_side_by_side_with_their_votes_and_dollars(open_page, finished):
