@@ -59,6 +59,12 @@ def test_a_live_run_is_planned_and_started_from_the_page(open_page, store, serve
     assert (shown["Held-out check"], shown["Never more than"]) == ("24", "136")
     assert any("At most T + R = 120 + 16" in caption.value for caption in page.caption)
     assert any("found in the environment" in caption.value for caption in page.caption)
+    warned = "The held-out check may not take place"
+    assert not any(warned in caption.value for caption in page.caption)  # 24 completions reach two queries, two picks, N = 4
+    page.number_input(key="budget").set_value(30).run()
+    (said,) = [caption.value for caption in page.caption if warned in caption.value]
+    assert "6 completions are set aside, and one pick at N = 4 needs 8. A budget of 80 does in any case." in said
+    page.number_input(key="budget").set_value(120).run()
     page.button(key="start").click().run()
     assert not page.exception
     (run,) = store.runs()
