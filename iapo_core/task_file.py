@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,18 +64,24 @@ def problems(error: ValidationError) -> list[str]:
     lines: list[str] = []
     for loc, message in findings(error):
         place = " ".join(f"row {part + 1}" if isinstance(part, int) else str(part) for part in loc)
-        lines.append(f"{place + ': ' if place else ''}{message}.")
+        lines.append(f"{place + ': ' if place else ''}{message}{'' if message.endswith('?') else '.'}")
     return lines[:MAX_PROBLEMS] + [f"and {len(lines) - MAX_PROBLEMS} more problems."] * (len(lines) > MAX_PROBLEMS)
 
 
 def findings(error: ValidationError) -> list[tuple[tuple[int | str, ...], str]]:
     """Return where each of pydantic's findings is and what it says; one that lists several things is several."""
     found: list[tuple[tuple[int | str, ...], str]] = []
-    items = error.errors(include_url=False, include_context=False)
+    items = error.errors(include_url=False)
+    is_without_objectives = any(item["type"] == "too_short" and item["loc"] == ("objectives",) for item in items)
     broken = {item["loc"][:depth] for item in items for depth in range(len(item["loc"]))}
     for item in items:
         loc, given = item["loc"], item.get("input")
         if item["type"] == "too_short" and loc in broken:  # its rows are there; what is wrong with them is said anyway
+            continue
+        if is_without_objectives and item["type"] == "too_short" and loc[:1] + loc[2:] == ("contexts", "weights"):
+            continue  # it weighs nothing because there is nothing to weigh
+        if plain := _plain(item["type"], item.get("ctx", {})):
+            found.append((loc, plain))
             continue
         if item["type"] == "string_pattern_mismatch" and loc[-1:] == ("api_key_env",):  # what was given may be a key: unsaid
             found.append((loc, "give the name of an environment variable, such as MY_KEY, never the key itself"))
@@ -83,6 +90,23 @@ def findings(error: ValidationError) -> list[tuple[tuple[int | str, ...], str]]:
         message = _PATTERN if item["type"] == "string_pattern_mismatch" else item["msg"].removeprefix("Value error, ")
         found += [(loc, line + shown) for line in message.split("\n")]
     return found
+
+
+def _plain(kind: str, limits: Mapping[str, Any]) -> str | None:
+    """Return what is missing, or one too many, in words; None for what is wrong in another way."""
+    if kind == "too_short":
+        least, n = limits["min_length"], limits["actual_length"]
+        return (
+            "there is none; add at least one"
+            if (n, least) == (0, 1)
+            else f"there {'is' if n == 1 else 'are'} {n}; give at least {least}"
+        )
+    if kind == "string_too_short":
+        return f"this is too short; write at least {limits['min_length']} character{'s' * (limits['min_length'] > 1)}"
+    return {
+        "missing": "this is missing; add it",
+        "extra_forbidden": "a task has no field of this name; correct the name or remove it",
+    }.get(kind)
 
 
 def _shown(value: Any) -> str:

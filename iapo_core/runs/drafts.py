@@ -82,14 +82,40 @@ def of_task(task: Task, title: str | None = None) -> Draft:
 
 
 def check(draft: Draft) -> tuple[Task | None, list[str]]:
-    """Return the task that a draft is, or everything that keeps it from being one: a sentence each, with its place."""
+    """Return the task that a draft is, or everything that keeps it from being one: a sentence each, with its place.
+
+    Objectives are looked at whatever else is wrong, unless their own rows are: so that to-dos do not come in stages.
+    """
     named = draft | {"id": slug(str(draft.get("title", ""))), "origin": "live"}
+    task, found = None, []
     try:
         task = Task.model_validate(named)
     except ValidationError as error:
-        return None, problems(error)
-    found = objective_problems(draft)
+        found = problems(error)
+    if not any(line.startswith("objectives") for line in found):
+        found += objective_problems(draft)
+        found += _weightless(draft)
+    found += _misdirected(draft)
     return (None, found) if found else (task, [])
+
+
+def _weightless(draft: Draft) -> list[str]:
+    """Name the contexts whose weights are all 0: a run would look at nothing but the cost there."""
+    return [
+        f"contexts row {row} ({context.get('id')!r}) gives every objective the weight 0, so only cost would count; give at least "
+        "one of them a weight above 0."
+        for row, context in enumerate(draft["contexts"], start=1)
+        if context.get("weights") and all(weight == 0 for weight in context["weights"].values())
+    ]
+
+
+def _misdirected(draft: Draft) -> list[str]:
+    """Name the configs that give the local model an address, which would be ignored."""
+    return [
+        f"decoding row {row} ({config.get('id')!r}): the local model brings its own address; clear the Base URL."
+        for row, config in enumerate(draft["decoding"], start=1)
+        if config.get("model") == LOCAL_MODEL and config.get("api_base")
+    ]
 
 
 def slug(title: str) -> str:

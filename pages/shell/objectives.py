@@ -180,15 +180,23 @@ def _append(draft: dict[str, Any], scorer: str) -> None:
     taken = {one.get("id") for one in draft["objectives"]}
     name = next(n for n in (scorer, *(f"{scorer}-{i}" for i in range(2, MAX_OBJECTIVES + 2))) if n not in taken)
     draft["objectives"].append({"id": name, "title": "", "scorer": scorer, "params": {}, "range": [0.0, 1.0]})
+    _weigh_something(draft, name)
 
 
 def _remove(draft: dict[str, Any], i: int) -> None:
     """Remove an objective; a context that weighed nothing else weighs the first one that is left."""
     gone = draft["objectives"].pop(i)
     for context in draft.get("contexts") or []:
-        is_gone = _weights(context).pop(gone.get("id"), None) is not None
-        if is_gone and draft["objectives"] and not _weights(context):
-            _weights(context)[draft["objectives"][0].get("id")] = 1.0
+        _weights(context).pop(gone.get("id"), None)
+    if draft["objectives"]:
+        _weigh_something(draft, draft["objectives"][0].get("id"))
+
+
+def _weigh_something(draft: dict[str, Any], name: Any) -> None:
+    """Give an objective weight 1 in every context that weighs none: a run would look at the cost alone there."""
+    for context in draft.get("contexts") or []:
+        if isinstance(context, dict) and not any(_weights(context).values()):
+            context["weights"] = _weights(context) | {name: 1.0}
 
 
 def _weights(context: Any) -> dict[Any, Any]:

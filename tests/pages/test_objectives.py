@@ -204,3 +204,14 @@ def test_a_saved_task_says_what_its_scorers_do_and_what_counts_as_cost(open_page
     said = " ".join(caption.value for caption in app.caption).replace("\\", "")
     assert "Counted in points: 0.01 per prompt token, 2 per second." in said
     assert "votes for the first label that stands in the text" in said
+
+
+def test_an_objective_that_replaces_the_only_one_is_weighed(editor):
+    app = editor()
+    settled(labelled(app.button, "Remove").click().run())
+    assert app.session_state["draft"]["objectives"] == []
+    settled(labelled(app.selectbox, "Another objective").set_value("normalised").run())
+    settled(labelled(app.button, "Add").click().run())
+    after = app.session_state["draft"]
+    assert after["contexts"] == [{"id": "plain", "weights": {"normalised": 1.0}}]
+    assert Task.model_validate(after)

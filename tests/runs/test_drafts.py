@@ -112,3 +112,33 @@ def test_samples_are_left_alone(home):
     with pytest.raises(TaskError, match=r"is a bundled sample, which cannot be deleted; duplicate it instead"):
         own_tasks.delete_task(store, "topics")
     store.close()
+
+
+def test_a_context_without_a_weight_and_a_local_model_with_an_address_are_to_dos(home):
+    draft = full()
+    draft["contexts"][1]["weights"] = {"correct": 0.0}
+    draft["decoding"][0]["api_base"] = "http://127.0.0.1:9/v1"
+    task, found = drafts.check(draft)
+    assert task is None
+    assert len(found) == 2
+    assert found[0].startswith("contexts row 2 ('thrifty') gives every objective the weight 0")
+    assert found[1] == "decoding row 1 ('local'): the local model brings its own address; clear the Base URL."
+
+
+def test_a_missing_gold_answer_is_said_beside_what_else_is_wrong(home):
+    draft = full() | {"title": ""}
+    del draft["queries"][3]["gold"]
+    _, found = drafts.check(draft)
+    assert found[0].startswith("title: ")
+    assert any("'q3' has no single gold answer" in line for line in found)
+    draft["prompts"][0]["messages"][0]["content"] = "{qq}"
+    _, found = drafts.check(draft | {"title": "T"})
+    assert any(line.endswith("did you mean {q}?") for line in found)
+    assert any("'q3' has no single gold answer" in line for line in found)
+
+
+def test_without_an_objective_one_sentence_says_so(home):
+    draft = full() | {"objectives": []}
+    for context in draft["contexts"]:
+        context["weights"] = {}
+    assert drafts.check(draft) == (None, ["objectives: there is none; add at least one."])

@@ -144,7 +144,7 @@ ROWS = {
     "id twice": ("id,template\na,Hi\na,Ho\nc,Ho\n", "p.csv", r"row 3, column 'id': the id 'a' stands in row 2 already; give each its own"),
     "id that is a path": ("id,template\na,Hi\n../b,Ho\nc,Ho\n", "p.csv", r"row 3, column 'id': begin with a letter or digit"),
     "too long": ("id,template\na,Hi\nb," + "x" * 32_001 + "\nc,Ho\n", "p.csv", r"row 3, column 'template': 32,001 characters are more"),
-    "turns that are no list": ('id,messages\na,"[]"\n', "p.csv", r"row 2, column 'messages': .*at least 1 item"),
+    "turns that are no list": ('id,messages\na,"[]"\n', "p.csv", r"row 2, column 'messages': .*add at least one"),
     "turns that are text": ("id,messages\na,Hi\n", "p.csv", r"row 2, column 'messages': turns are a list of objects with role and content"),
     "unknown role": ('[[{"role": "tool", "content": "x"}], "Hi", "Ho"]', "p.json", r"column 'messages': 1 role: Input should be 'system'"),
     "a number for a prompt": ('["Hi", 7, "Ho"]', "p.json", r"item 2: it is a number; write a text, or an object with named parts"),

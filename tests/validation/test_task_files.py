@@ -41,10 +41,10 @@ def changed(*places) -> str:
 
 
 CHANGES = {
-    "missing field": ([("title", NOTHING)], r"^task: title: Field required\.$"),
-    "missing field in a row": ([("queries.1.fields", NOTHING)], r"queries row 2 fields: Field required"),
-    "unknown field": ([("budget", 3)], r"budget: Extra inputs are not permitted \(got 3\)"),
-    "unknown field in a row": ([("prompts.1.temperature", 3)], r"prompts row 2 temperature: Extra inputs are not permitted"),
+    "missing field": ([("title", NOTHING)], r"^task: title: this is missing; add it\.$"),
+    "missing field in a row": ([("queries.1.fields", NOTHING)], r"queries row 2 fields: this is missing; add it"),
+    "unknown field": ([("budget", 3)], r"budget: a task has no field of this name; correct the name or remove it"),
+    "unknown field in a row": ([("prompts.1.temperature", 3)], r"prompts row 2 temperature: a task has no field of this name"),
     "schema of the future": ([("schema", 2)], r"schema: Input should be 1 \(got 2\)"),
     "duplicate prompt": ([("prompts.1.id", "p1")], r"prompts: the id 'p1' stands in rows 1 and 2; give each row its own id"),
     "duplicate query": ([("queries.1.id", "q1")], r"queries: the id 'q1' stands in rows 1 and 2"),
@@ -65,7 +65,10 @@ CHANGES = {
         [("decoding.0.api_key_env", "sk-123")],
         r"decoding row 1 api_key_env: give the name of an environment variable, such as MY_KEY, never the key itself\.$",
     ),
-    "empty prompt": ([("prompts.0.template", "")], r"prompts row 1 messages row 1 content: String should have at least 1"),
+    "empty prompt": (
+        [("prompts.0.template", "")],
+        r"prompts row 1 messages row 1 content: this is too short; write at least 1 character",
+    ),
     "blank prompt": ([("prompts.0.template", " \n")], r"prompts row 1 .*: a prompt is blank; write its text or remove it"),
     "prompt of a million characters": (
         [("prompts.0.template", "a" * 10**6)],
@@ -79,8 +82,12 @@ CHANGES = {
         [("prompts.0", {"id": "p1", "messages": [{"role": "tool", "content": "{q}"}]})],
         r"prompts row 1 messages row 1 role: Input should be 'system', 'user' or 'assistant' \(got 'tool'\)",
     ),
-    "no prompts": ([("prompts", [])], r"prompts: .*at least 1 item"),
-    "one query": ([("queries", GOOD["queries"][:1])], r"queries: .*at least 2 items"),
+    "no prompts": ([("prompts", [])], r"^task: prompts: there is none; add at least one\.$"),
+    "no objectives": (
+        [("objectives", []), ("contexts", [{"id": "c", "weights": {}}])],
+        r"^task: objectives: there is none; add at least one\.$",
+    ),
+    "one query": ([("queries", GOOD["queries"][:1])], r"queries: there is 1; give at least 2"),
     "n_max zero": ([("n_max", 0)], r"n_max: Input should be greater than or equal to 1 \(got 0\)"),
     "n_max too large": ([("n_max", 257)], r"n_max: Input should be less than or equal to 256 \(got 257\)"),
     "n_max a text": ([("n_max", "many")], r"n_max: Input should be a valid integer.* \(got 'many'\)"),

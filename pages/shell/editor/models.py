@@ -28,6 +28,7 @@ _NUMBERS = {
     "usd_per_million_prompt": "$/M in",
     "usd_per_million_completion": "$/M out",
 }
+LABELS = _TEXTS | _NUMBERS
 _ORDER = ("id", "model", "temperature", "top_p", "max_tokens", *list(_TEXTS)[2:], *list(_NUMBERS)[3:])
 _OPTIONAL = ("system", "api_base", "api_key_env", "usd_per_million_prompt", "usd_per_million_completion")
 
@@ -63,8 +64,7 @@ def draw(draft: Draft) -> None:
 
 
 def _labels() -> dict[str, str]:
-    named = _TEXTS | _NUMBERS
-    return {named[name]: name for name in _ORDER}
+    return {LABELS[name]: name for name in _ORDER}
 
 
 def _columns() -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sized
 
 import streamlit as st
 
 from iapo_core.task import Task
+from pages.shell.editor import models
 
 _SECTIONS = {
     "prompts": "Prompts",
@@ -24,6 +26,7 @@ _PLAIN = {
     "prompts": "There is no prompt yet. Type one, or bring a file.",
     "queries": "There are fewer than two queries. A run learns on some and checks the pick on others.",
     "decoding": "There is no decoding config yet. Add a model.",
+    "objectives": "There is no objective. Add one, so that something can be better than something else.",
     "contexts": "There is no context yet. Add one, or make a weight grid.",
 }
 
@@ -53,9 +56,11 @@ def sentence(line: str) -> tuple[str, str]:
     """Return the section that a finding belongs to, and its sentence."""
     place = line.split(maxsplit=1)[0].rstrip(":")
     section = _SECTIONS.get(place, "Objectives")
-    is_count = "at least" in line and ("character" in line or "item" in line) and line.startswith(f"{place}: ")
+    is_count = "at least" in line and line.startswith(f"{place}: ")
     if place in _PLAIN and is_count:
         return section, _PLAIN[place]
+    if row := re.match(r"decoding row (\d+) (\w+): ", line):  # a column is called as the table calls it
+        line = f"decoding row {row[1]}, {models.LABELS.get(row[2], row[2])}: {line[row.end() :]}"
     return section, line[0].upper() + line[1:]
 
 
