@@ -1,5 +1,7 @@
 """Results: the pick per context, how sure it is, and what other weights would have picked; all from stored completions."""
 
+from math import isnan
+
 import pandas as pd
 import streamlit as st
 
@@ -156,14 +158,11 @@ def guarantee(found: Evidence) -> None:
             {
                 "Context": [found.context_titles[c] for c in found.contexts.ids],
                 "Pick": [f"{found.titles[arm.candidate]}, N = {arm.n}" for arm in found.picks],
-                "Same prompt": [100 * one.same_candidate for one in found.stability],
-                "Same prompt and N": [100 * one.same_arm for one in found.stability],
+                "Same prompt": [f"{one.same_candidate:.0%}" for one in found.stability],
+                "Same prompt and N": ["not drawn" if isnan(one.same_arm) else f"{one.same_arm:.0%}" for one in found.stability],
             }
         )
-        share = st.column_config.NumberColumn(format="%.0f %%")
-        st.dataframe(
-            frame, hide_index=True, key="stability-table", column_config={"Same prompt": share, "Same prompt and N": share}
-        )
+        st.dataframe(frame, hide_index=True, key="stability-table")
         st.caption(
             "The queries that the run drew on are drawn again, with replacement, some hundred times; each time the best arm is read "
             "off the same completions. A pick that often changes is one of several near ties."

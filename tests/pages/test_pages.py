@@ -162,7 +162,7 @@ def test_beside_the_guarantee_stands_how_often_resampled_queries_give_the_same_p
     assert "When the queries are resampled, the same prompt is picked in" in words_of(app)
     assert ("no guarantee by theorem" in words_of(app)) == (algorithm == "psst-eb")
     shares = next(frame.value for frame in app.dataframe if "Same prompt" in frame.value)
-    assert shares["Same prompt"].between(0, 100).all()
+    assert shares["Same prompt"].str.removesuffix("%").astype(int).between(0, 100).all()
     assert len(shares) == len(shares["Context"].unique())
 
 
