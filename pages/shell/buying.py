@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from iapo_core.environments.live import LiveSettings
 from iapo_core.errors import IapoError
+from iapo_core.task_file import findings
 from pages.shell import session, words
 
 LABELS = {
@@ -77,15 +78,9 @@ def settings() -> LiveSettings | None:
         )
         chosen.check_base()
     except ValidationError as error:
-        for found in error.errors(include_url=False, include_context=False):
-            field = LABELS.get(str(found["loc"][0]), "The price") if found["loc"] else "The price"
-            reason = found["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-            st.error(
-                words.escape(f"{field} cannot be used: {reason}, not {found['input']!r}.")
-                if found["loc"]
-                else words.escape(reason),
-                icon=":material/error:",
-            )
+        for loc, reason in findings(error):  # which does not repeat what may be a key
+            label = f"{LABELS[str(loc[0])]} cannot be used: " if loc else ""
+            st.error(words.escape(f"{label}{reason}."), icon=":material/error:")
     except IapoError as error:
         session.explain(error, "This address cannot be used.")
     else:

@@ -18,6 +18,7 @@ def draw() -> None:
             return
         try:
             run = session.store().run(run_id)
+            bought = spending(session.store(), run.id) if run.config.live is not None else None
         except IapoError:
             st.badge("No such run", icon=":material/error:", color="red")
             return
@@ -25,7 +26,6 @@ def draw() -> None:
         origin_badge(tasks.origin(run.config.task))
         icon, color, label = words.STATES[run.state]
         st.badge(label, icon=icon, color=color)
-        bought = spending(session.store(), run.id) if run.config.live is not None else None
         n_completions = run.spent if bought is None else bought.bought  # a live run buys before a round is through
         st.caption(f"run {words.escape(run.id)} · {n_completions:,} of {run.config.budget:,} completions")
         st.page_link(

@@ -71,10 +71,11 @@ def _live(task: Task) -> None:
         "Dollar cap of the test", value=None, placeholder="none", format="%g", key="tryout-usd",
         help="Spending never passes it.",
     )  # fmt: skip
-    if max_usd is not None and max_usd <= 0:
-        st.error(f"A dollar cap is more than 0, not {max_usd:g}; clear the field for none.", icon=":material/error:")
+    try:
+        live = tries.settings(max_usd)
+    except IapoError as error:
+        session.explain(error, "This cap cannot be used; clear the field for none.")
         return
-    live = tries.settings(max_usd)
     _cost(tries.plan(session.store(), task, live))
     keys.ask(task, live)
     held, lacking = keys.held(task, live), keys.missing(task, live)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from iapo_core.errors import StoreError
 from iapo_core.runs.claims import KEYS_GONE
 from iapo_core.runs.ledger import spending
 from iapo_core.runs.worker import ensure_finished
@@ -154,12 +155,12 @@ def test_a_dollar_cap_without_a_price_does_not_start(open_page, server):
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("max-usd", 0.0, "The dollar cap cannot be used: greater than 0, not 0.0"),
-        ("max-usd", -3.0, "The dollar cap cannot be used: greater than 0, not -3.0"),
-        ("price-in", -1.0, "The price of prompt tokens cannot be used: greater than or equal to 0, not -1.0"),
-        ("concurrency", 0, "The number of calls at once cannot be used: greater than or equal to 1, not 0"),
+        ("max-usd", 0.0, "The dollar cap cannot be used: Input should be greater than 0 (got 0.0)."),
+        ("max-usd", -3.0, "The dollar cap cannot be used: Input should be greater than 0 (got -3.0)."),
+        ("price-in", -1.0, "The price of prompt tokens cannot be used: Input should be greater than or equal to 0 (got -1.0)."),
+        ("concurrency", 0, "The number of calls at once cannot be used: Input should be greater than or equal to 1 (got 0)."),
         ("rpm", 0, "The requests per minute cannot be used"),
-        ("allowance", -1, "R cannot be used: greater than or equal to 0, not -1"),
+        ("allowance", -1, "R cannot be used: Input should be greater than or equal to 0 (got -1)."),
         ("budget", 0, "A budget is a whole number of completions from 1 to 10,000,000, not 0; nothing can be started"),
         ("budget", -5, "A budget is a whole number of completions from 1 to 10,000,000, not -5"),
         ("budget", 10**8, "A budget is a whole number of completions from 1 to 10,000,000, not 100,000,000"),
@@ -171,3 +172,29 @@ def test_a_number_that_cannot_be_is_refused_in_words_and_starts_nothing(open_pag
     assert not page.exception
     assert any(words in error.value.replace("\\", "") for error in page.error), [error.value for error in page.error]
     assert not [button for button in page.button if button.key == "start" and not button.disabled]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("api-key-env", CANARY, "The key's environment variable cannot be used: give the name of an environment variable"),
+        ("api-base", f"https://user:{CANARY}@example.org/v1", "The base URL cannot be used: the base URL is an http"),
+    ],
+)
+def test_a_key_in_the_wrong_field_is_refused_and_not_repeated(open_page, server, field, value, words):
+    page = open_page("run", task=live_config(server).task)
+    page.text_input(key=field).set_value(value).run()
+    assert not page.exception
+    said = [error.value.replace("\\", "") for error in page.error]
+    assert any(words in one for one in said), said
+    assert not any(CANARY in one for one in said)
+    assert not [button for button in page.button if button.key == "start" and not button.disabled]
+
+
+def test_a_database_that_refuses_fails_no_status_line(open_page, store, server, monkeypatch):
+    def refuse(*_):
+        raise StoreError("The database refuses.")
+
+    monkeypatch.setattr("pages.shell.header.spending", refuse)
+    page = open_page("export", run=store.create_run(live_config(server)))
+    assert not page.exception

@@ -126,6 +126,13 @@ def test_a_cap_without_a_price_is_refused(show, store, server):
     assert not app.button
 
 
+def test_a_cap_that_is_none_is_refused_in_words(show, server):
+    app = show(task_at(server))
+    settled(app.number_input(key="tryout-usd").set_value(0.0).run())
+    assert "The dollar cap is an amount above 0, not 0.0" in said(app)
+    assert not app.button
+
+
 def test_a_wrong_model_is_said_and_can_be_tried_again(show, store, server):
     app = show(task_at(server, model="openai/404"))
     settled(app.button(key="tryout-start").click().run())
